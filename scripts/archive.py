@@ -1,0 +1,44 @@
+"""A Paddle inference archive: the folder that PaddleClas's export writes, whatever its source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from scripts.errors import ArchiveError
+
+WeightsKind = Literal["official", "own", "sample", "synthetic"]
+
+#: Paddle 3 writes a program as JSON, Paddle 2 as a protobuf; the official archives are of the second kind.
+PROGRAMS = ("inference.json", "inference.pdmodel")
+PARAMETERS = "inference.pdiparams"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A program and its parameters in one folder, and where they come from."""
+
+    folder: Path
+    program: Path
+    parameters: Path
+    kind: WeightsKind
+    source: str
+
+    @classmethod
+    def open(cls, folder: Path, kind: WeightsKind, source: str) -> Archive:
+        """The archive in `folder`; ArchiveError naming the file that is missing."""
+        if not folder.is_dir():
+            raise ArchiveError(f"{folder} is not a folder; give the folder that PaddleClas's export wrote")
+        programs = [folder / name for name in PROGRAMS if (folder / name).is_file()]
+        if not programs:
+            raise ArchiveError(f"{folder} holds neither {' nor '.join(PROGRAMS)}: it isn't a Paddle inference archive")
+        parameters = folder / PARAMETERS
+        if not parameters.is_file():
+            raise ArchiveError(f"{folder} holds no {PARAMETERS}: the archive has a program but no weights")
+        return cls(folder, programs[0], parameters, kind, source)
+
+    @property
+    def is_legacy(self) -> bool:
+        """True for Paddle 2's format (`inference.pdmodel`)."""
+        return self.program.suffix == ".pdmodel"
