@@ -248,9 +248,12 @@ def near_matches(name: str, known: Mapping[str, object] | list[str]) -> str:
     return "there are: " + ", ".join(known)
 
 
+def _data_lines(filename: str) -> list[str]:
+    return (resources.files("tritonclas") / "data" / filename).read_text(encoding="utf-8").splitlines()
+
+
 def _data_rows(filename: str) -> list[dict[str, str]]:
-    text = resources.files(__package__).joinpath("data", filename).read_text(encoding="utf-8")
-    return list(csv.DictReader(text.splitlines()))
+    return list(csv.DictReader(_data_lines(filename)))
 
 
 @cache
@@ -291,5 +294,4 @@ def published_latencies() -> Mapping[tuple[str, str, str, int], float | None]:
 @cache
 def imagenet_labels() -> tuple[str, ...]:
     """ImageNet-1k's 1000 class names in index order, as PaddleClas orders them."""
-    text = resources.files(__package__).joinpath("data", "imagenet1k_labels.txt").read_text(encoding="utf-8")
-    return tuple(text.splitlines())
+    return tuple(_data_lines("imagenet1k_labels.txt"))

@@ -1,0 +1,1 @@
+"""PaddleClas classifiers on NVIDIA Triton, called from Python."""
