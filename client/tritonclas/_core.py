@@ -1,0 +1,206 @@
+"""What the clients do, as exchanges: no I/O here, so that the sync and the async client share every line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, Union
+
+from tritonclas import _messages, images
+from tritonclas._exchange import Call, Exchange, Pause
+from tritonclas.errors import (
+    DeadlineExceeded,
+    ImageRejected,
+    InvalidRequest,
+    ModelNotFound,
+    ModelNotReady,
+    ServerError,
+    ServerUnavailable,
+)
+from tritonclas.images import ImageSource
+from tritonclas.preprocess import BadImage, Preprocessing, parse_rejections
+from tritonclas.results import ModelStatistics, ModelStatus
+
+if TYPE_CHECKING:
+    from tritonclas.preprocess import Pixels
+
+T = TypeVar("T")
+
+_POLL_S = 0.05
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model's configuration on the server says.
+
+    `network` is the name of the network alone and `preprocessing` what must be done for it; both are
+    None for a model that isn't an ensemble of this project's kind.
+    """
+
+    max_batch_size: int
+    classes: int
+    network: str | None = None
+    preprocessing: Preprocessing | None = None
+
+
+def model_facts(call: Call) -> Exchange[ModelFacts]:
+    """Read the configuration of the call's model and, of an ensemble, of its preprocessing."""
+    config = yield from _config(call, call.model or "")
+    facts = ModelFacts(config.max_batch_size, config.output[0].dims[0])
+    steps = [step.model_name for step in config.ensemble_scheduling.step]
+    if len(steps) != 2:
+        return facts
+    parameters = (yield from _config(call, steps[0])).parameters
+    try:
+        preprocessing = Preprocessing(
+            int(parameters["resize_short"].string_value),
+            int(parameters["crop"].string_value),
+            parameters["interpolation"].string_value,
+        )
+    except ValueError as error:
+        raise call.error(ServerError, f"{steps[0]} has no usable preprocessing parameters ({error})") from error
+    return ModelFacts(facts.max_batch_size, facts.classes, steps[1], preprocessing)
+
+
+def _config(call: Call, name: str) -> Exchange[Any]:
+    return (yield from call.rpc("ModelConfig", _messages.config_of(name))).config
+
+
+Payload = Union[bytes, "Pixels"]
+Read = Callable[[Any], Sequence[T]]
+
+
+@dataclass(frozen=True)
+class Route:
+    """How images get to a model: the name that requests go to, what is made of an image, and of several a request."""
+
+    target: str
+    prepare: Callable[[ImageSource], Payload]
+    request: Callable[..., Any]
+
+
+def server_side(model: str) -> Route:
+    """Encoded files to the ensemble, which preprocesses them."""
+    return Route(model, images.encoded, _messages.infer_encoded)
+
+
+def client_side(call: Call, facts: ModelFacts) -> Route:
+    """Crops to the network alone; ServerError for a model whose configuration doesn't say how to make them."""
+    if facts.network is None or facts.preprocessing is None:
+        raise call.error(InvalidRequest, "it isn't an ensemble with preprocessing; use preprocess='server'")
+    return Route(facts.network, partial(images.crop, preprocessing=facts.preprocessing), _messages.infer_pixels)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images ready to be sent, by their places, and why the others can't be."""
+
+    sources: tuple[str, ...]
+    payloads: Mapping[int, Payload]
+    unreadable: Mapping[int, str]
+
+
+def prepare(route: Route, sources: Sequence[ImageSource], first: int = 0) -> Batch:
+    """Read, and where the route wants it preprocess, images: what a driver does in a thread of its own choice.
+
+    `first` is the place of the first image in the caller's sequence, for messages.
+    """
+    payloads: dict[int, Payload] = {}
+    unreadable: dict[int, str] = {}
+    for index, source in enumerate(sources):
+        try:
+            payloads[index] = route.prepare(source)
+        except BadImage as error:
+            unreadable[index] = str(error)
+    names = tuple(images.describe(source, first + index) for index, source in enumerate(sources))
+    return Batch(names, payloads, unreadable)
+
+
+def infer(
+    call: Call, route: Route, batch: Batch, top_k: int | None, read: Read[T]
+) -> Exchange[list[T | ImageRejected]]:
+    """Answer a batch; an image that can't be read or that the server rejects gets an ImageRejected in its place.
+
+    Triton answers a request as a whole, so the accepted images are sent again without the rejected.
+    """
+    results: dict[int, T | ImageRejected] = {
+        index: _rejection(call, batch.sources[index], reason) for index, reason in batch.unreadable.items()
+    }
+    while pending := [index for index in batch.payloads if index not in results]:
+        payloads = [batch.payloads[index] for index in pending]
+        request = route.request(route.target, payloads, top_k=top_k, timeout_s=call.deadline.remaining_s)
+        try:
+            answer = yield from call.rpc("ModelInfer", request)
+        except InvalidRequest as error:
+            results |= _rejected(call, batch, pending, error)
+        else:
+            results |= dict(zip(pending, read(answer), strict=True))
+    return [results[index] for index in range(len(batch.sources))]
+
+
+def _rejected(call: Call, batch: Batch, pending: list[int], error: InvalidRequest) -> dict[int, ImageRejected]:
+    """The rejected images by their places; the error itself if it isn't about images."""
+    reasons = {index: reason for index, reason in parse_rejections(str(error)).items() if index < len(pending)}
+    if not reasons:
+        raise error
+    return {pending[at]: _rejection(call, batch.sources[pending[at]], why, error) for at, why in reasons.items()}
+
+
+def _rejection(call: Call, source: str, reason: str, cause: Exception | None = None) -> ImageRejected:
+    context = {"model": call.model, "endpoint": call.endpoint, "attempts": call.attempts}
+    error = ImageRejected(f"{source}: {reason}", source=source, reason=reason, **context)
+    error.__cause__ = cause
+    return error
+
+
+def server_is(call: Call, method: str, request: Any) -> Exchange[bool]:
+    """Whether the server says yes to a health question; no when nobody answers."""
+    try:
+        answer = yield from call.rpc(method, request)
+    except (ServerUnavailable, ModelNotFound, ModelNotReady, DeadlineExceeded):
+        return False
+    return bool(getattr(answer, "live", False) or getattr(answer, "ready", False))
+
+
+def wait_ready(call: Call, models: Sequence[str]) -> Exchange[None]:
+    """Wait until the server and these models are ready; DeadlineExceeded, naming what isn't, if that takes too long."""
+    questions = [("the server", "ServerReady", _messages.server_ready())]
+    questions += [(model, "ModelReady", _messages.model_ready(model)) for model in models]
+    for what, method, request in questions:
+        while not (yield from server_is(call, method, request)):
+            if call.deadline.remaining_s <= _POLL_S:
+                raise call.error(DeadlineExceeded, f"{what} isn't ready after {call.deadline.total_s:g} s")
+            yield Pause(_POLL_S)
+
+
+def models(call: Call) -> Exchange[list[ModelStatus]]:
+    """All models in the server's repository."""
+    return _messages.model_statuses((yield from call.rpc("RepositoryIndex", _messages.repository_index())))
+
+
+def load(call: Call) -> Exchange[None]:
+    """Load the call's model."""
+    yield from call.rpc("RepositoryModelLoad", _messages.load(call.model or ""))
+
+
+def unload(call: Call) -> Exchange[None]:
+    """Unload the call's model, and of an ensemble also what it consists of."""
+    yield from call.rpc("RepositoryModelUnload", _messages.unload(call.model or ""))
+
+
+def statistics(call: Call) -> Exchange[list[ModelStatistics]]:
+    """Statistics of the call's model, or of all."""
+    return _messages.model_statistics(
+        (yield from call.rpc("ModelStatistics", _messages.statistics_of(call.model or "")))
+    )
+
+
+def only(results: Sequence[T | ImageRejected]) -> list[T]:
+    """The results if every image was accepted; otherwise the first one's error is raised."""
+    accepted: list[T] = []
+    for result in results:
+        if isinstance(result, ImageRejected):
+            raise result
+        accepted.append(result)
+    return accepted

@@ -1,0 +1,56 @@
+"""From gRPC's status to this package's errors: the only place that reads a server's messages.
+
+Triton puts its faults onto eight status codes. UNAVAILABLE alone means that a queue is full, that a
+request waited too long, that a model isn't ready, that a protocol is restricted, and that nobody is
+there: only the message tells them apart. tests/triton/test_faults.py provokes each on the real server.
+"""
+
+from __future__ import annotations
+
+from tritonclas import errors
+from tritonclas.errors import TritonClasError
+
+Kind = type[TritonClasError]
+
+_BY_CODE: dict[str, Kind] = {
+    "UNAVAILABLE": errors.ServerUnavailable,
+    "DEADLINE_EXCEEDED": errors.DeadlineExceeded,
+    "NOT_FOUND": errors.ModelNotFound,
+    "INVALID_ARGUMENT": errors.InvalidRequest,
+    "RESOURCE_EXHAUSTED": errors.InvalidRequest,
+    "UNAUTHENTICATED": errors.AccessDenied,
+    "PERMISSION_DENIED": errors.AccessDenied,
+    "UNIMPLEMENTED": errors.ServerError,
+    "INTERNAL": errors.ServerError,
+    "UNKNOWN": errors.ServerError,
+    "CANCELLED": errors.ServerError,
+}
+
+_BY_MESSAGE: tuple[tuple[str, str, Kind], ...] = (
+    ("UNAVAILABLE", "Exceeds maximum queue size", errors.ServerOverloaded),
+    ("UNAVAILABLE", "Request timeout expired", errors.ServerOverloaded),
+    ("UNAVAILABLE", "protocol is restricted", errors.AccessDenied),
+    ("UNAVAILABLE", "has no available versions", errors.ModelNotReady),
+    ("UNAVAILABLE", "is not ready", errors.ModelNotReady),
+    ("UNAVAILABLE", "is not found", errors.ModelNotFound),
+    ("INVALID_ARGUMENT", "is not found", errors.ModelNotFound),
+)
+
+_HINTS: tuple[tuple[str, str], ...] = (
+    ("Connection refused", "no server listens there (connection refused)"),
+    ("http1.x server", "an HTTP server answers there; give Triton's gRPC port (8001 unless told otherwise)"),
+    ("DNS resolution failed", "the host name can't be resolved"),
+    ("Deadline Exceeded", "no answer within the deadline"),
+)
+
+
+def error_class(code: str, message: str) -> tuple[Kind, str]:
+    """The error for a status code's name and message, and the message in the user's words."""
+    kind = _BY_CODE.get(code, errors.ServerError)
+    for its_code, text, its_kind in _BY_MESSAGE:
+        if code == its_code and text in message:
+            kind = its_kind
+    for text, hint in _HINTS:
+        if text in message:
+            return kind, hint
+    return kind, message or f"gRPC status {code}"

@@ -1,0 +1,180 @@
+"""The blocking client: images in, labelled probabilities out."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import islice
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+
+from tritonclas import _core, _messages
+from tritonclas._exchange import Call, Deadline
+from tritonclas._transport import GrpcTransport, Transport, carry_out
+from tritonclas.errors import ImageRejected, InvalidRequest
+from tritonclas.images import ImageSource
+from tritonclas.results import Classification
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import Self
+
+T = TypeVar("T")
+
+#: Total time in seconds that a call may take, unless the caller says otherwise.
+DEFAULT_TIMEOUT_S = 30.0
+
+
+class Classifier:
+    """Classifies images with one model of one Triton server. Threads may share it.
+
+    `url` is Triton's gRPC endpoint, HOST:PORT. With `preprocess="server"` the encoded files are sent to the
+    ensemble; with `"client"` they are decoded and cropped here and the crops are sent to the network: less
+    work for the server, and fewer bytes where files are large. Both give the same answers. `timeout_s` is
+    the total time in seconds that a call may take.
+
+        with Classifier("localhost:8001", "EfficientNetB0") as classifier:
+            print(classifier.classify("cat.jpg").top.name)
+
+    All methods raise subclasses of TritonClasError.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        preprocess: Literal["server", "client"] = "server",
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        transport: Transport | None = None,
+    ) -> None:
+        check_endpoint(url)
+        if preprocess not in ("server", "client"):
+            raise InvalidRequest(f"preprocess is {preprocess!r}; it must be 'server' or 'client'")
+        self.url = url
+        self.model = model
+        self.preprocess = preprocess
+        self.timeout_s = timeout_s
+        self._transport = transport or GrpcTransport(url)
+        self._facts: _core.ModelFacts | None = None
+        self._route: _core.Route | None = None
+
+    def classify(self, image: ImageSource, *, top_k: int = 5, timeout_s: float | None = None) -> Classification:
+        """The `top_k` most probable classes of one image."""
+        return _core.only(self._classify_batch([image], 0, top_k, timeout_s))[0]
+
+    def classify_many(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        top_k: int = 5,
+        batch_size: int = 8,
+        in_flight: int = 4,
+        timeout_s: float | None = None,
+    ) -> Iterator[Classification | ImageRejected]:
+        """Classify any number of images lazily, in order: one result for each, an ImageRejected for a bad one.
+
+        Images are sent `batch_size` to a request, with at most `in_flight` requests under way; no more of
+        `images` is read than these need. `timeout_s` holds for each request.
+        """
+        _check_positive(top_k=top_k, batch_size=batch_size, in_flight=in_flight)
+        answer = partial(self._classify_batch, top_k=top_k, timeout_s=timeout_s)
+        return _pipelined(answer, images, batch_size, in_flight)
+
+    def probabilities(self, images: Sequence[ImageSource], *, timeout_s: float | None = None) -> NDArray[np.float32]:
+        """Probabilities of all classes, float32 [N, classes], in as few requests as the model's batch size allows."""
+        call = self._call(timeout_s)
+        facts = self._model_facts(call)
+        size = max(1, facts.max_batch_size)
+        rows: list[NDArray[np.float32]] = []
+        for first in range(0, len(images), size):
+            part = images[first : first + size]
+            rows += _core.only(self._answer(call, part, first, None, _messages.probabilities))
+        return np.stack(rows) if rows else np.empty((0, facts.classes), np.float32)
+
+    def close(self) -> None:
+        """End the connection. The classifier can't be used afterwards."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Classifier({self.url!r}, {self.model!r}, preprocess={self.preprocess!r})"
+
+    def _classify_batch(
+        self, images: Sequence[ImageSource], first: int, top_k: int, timeout_s: float | None
+    ) -> list[Classification | ImageRejected]:
+        _check_positive(top_k=top_k)
+        read = partial(_messages.classifications, self.model)
+        return self._answer(self._call(timeout_s), images, first, top_k, read)
+
+    def _answer(
+        self,
+        call: Call,
+        images: Sequence[ImageSource],
+        first: int,
+        top_k: int | None,
+        read: Callable[[Any], Sequence[T]],
+    ) -> list[T | ImageRejected]:
+        route = self._its_route(call)
+        batch = _core.prepare(route, images, first)
+        return carry_out(_core.infer(call, route, batch, top_k, read), self._transport)
+
+    def _its_route(self, call: Call) -> _core.Route:
+        if self._route is None:
+            if self.preprocess == "server":
+                self._route = _core.server_side(self.model)
+            else:
+                self._route = _core.client_side(call, self._model_facts(call))
+        return self._route
+
+    def _model_facts(self, call: Call) -> _core.ModelFacts:
+        if self._facts is None:
+            self._facts = carry_out(_core.model_facts(call), self._transport)
+        return self._facts
+
+    def _call(self, timeout_s: float | None) -> Call:
+        return Call(self.url, Deadline.after(self.timeout_s if timeout_s is None else timeout_s), self.model)
+
+
+def _pipelined(
+    answer: Callable[[Sequence[ImageSource], int], list[T]], images: Iterable[ImageSource], size: int, in_flight: int
+) -> Iterator[T]:
+    """Answers in order, with at most `in_flight` batches under way; leaving early cancels what hasn't begun."""
+    source = iter(images)
+    under_way: deque[Future[list[T]]] = deque()
+    first = 0
+    pool = ThreadPoolExecutor(in_flight)
+    try:
+        while True:
+            while len(under_way) < in_flight and (batch := list(islice(source, size))):
+                under_way.append(pool.submit(answer, batch, first))
+                first += len(batch)
+            if not under_way:
+                return
+            yield from under_way.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def check_endpoint(url: str) -> None:
+    """InvalidRequest unless it looks like HOST:PORT."""
+    host, separator, port = url.rpartition(":")
+    if "/" in url or not (host and separator and port.isdigit()):
+        raise InvalidRequest(f"{url!r} isn't a gRPC endpoint; give HOST:PORT, such as localhost:8001")
+
+
+def _check_positive(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise InvalidRequest(f"{name} is {value}; it must be at least 1")

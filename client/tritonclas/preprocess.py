@@ -1,0 +1,130 @@
+"""PaddleClas's preprocessing, bit for bit: decode, scale the short side, centre crop.
+
+The steps and their rounding are those of PaddleClas's `DecodeImage`, `ResizeImage` and `CropImage`
+(ppcls/data/preprocess/ops/operators.py) with OpenCV. Normalisation isn't here: it is part of the network.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tritonclas.zoo import Interpolation
+
+    Pixels = NDArray[np.uint8]
+
+#: Pictures of more pixels are refused before they are decoded: 64 megapixels are 192 MB of RGB.
+MAX_PIXELS = 64_000_000
+
+#: Pillow's own limit against decompression bombs, which it can't be told to raise for one picture.
+_LARGEST_MAX_PIXELS = 178_956_970
+
+#: Pillow's names of the formats that OpenCV's wheels decode. Pillow reads the header, OpenCV the pixels.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "JPEG2000", "PPM", "SUN")
+
+_REJECTION = re.compile(r"image (\d+) rejected: (.*)")
+
+_CV2_INTERPOLATION = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
+
+
+class BadImage(ValueError):
+    """The bytes aren't a picture that can be preprocessed; the message says why."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What the network was trained with: sizes in pixels, and OpenCV's interpolation (not antialiased)."""
+
+    resize_short: int
+    crop: int
+    interpolation: Interpolation
+    max_pixels: int = MAX_PIXELS
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in _CV2_INTERPOLATION:
+            raise ValueError(f"interpolation is {self.interpolation!r}; it must be cubic or linear")
+        if not 0 < self.max_pixels <= _LARGEST_MAX_PIXELS:
+            raise ValueError(f"max_pixels is {self.max_pixels}; it must be positive and at most {_LARGEST_MAX_PIXELS}")
+        if not 0 < self.crop <= self.resize_short:
+            raise ValueError(f"crop is {self.crop}; it must be positive and at most resize_short, {self.resize_short}")
+
+    def __call__(self, encoded: bytes) -> Pixels:
+        """RGB crop, uint8 `[crop, crop, 3]`, of an encoded picture; BadImage if it isn't one."""
+        width, height = check_header(encoded, self.max_pixels)
+        self.resized_size(width, height)
+        return self.crop_pixels(decode(encoded))
+
+    def resized_size(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height after scaling the short side; BadImage for a picture too elongated to be scaled."""
+        scale = float(self.resize_short) / min(width, height)
+        resized = round(width * scale), round(height * scale)
+        if resized[0] * resized[1] > self.max_pixels:
+            raise BadImage(
+                f"{width}x{height} pixels would be scaled to {resized[0]}x{resized[1]}, "
+                f"more than the limit of {self.max_pixels} pixels"
+            )
+        return resized
+
+    def crop_pixels(self, rgb: Pixels) -> Pixels:
+        """RGB crop, uint8 `[crop, crop, 3]`, of decoded pixels, uint8 `[height, width, 3]`."""
+        height, width = rgb.shape[:2]
+        resized = cv2.resize(
+            rgb, self.resized_size(width, height), interpolation=_CV2_INTERPOLATION[self.interpolation]
+        )
+        top = (resized.shape[0] - self.crop) // 2
+        left = (resized.shape[1] - self.crop) // 2
+        return np.ascontiguousarray(resized[top : top + self.crop, left : left + self.crop])
+
+
+def check_header(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
+    """Width and height out of the header, nothing decoded; BadImage if it isn't a picture or is too large."""
+    if not encoded:
+        raise BadImage("the file is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow warns of sizes that are checked below
+            with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+                width, height = image.size
+    except UnidentifiedImageError:
+        raise BadImage(
+            f"not a picture in one of the formats {', '.join(FORMATS)} (begins with {encoded[:8]!r})"
+        ) from None
+    except Image.DecompressionBombError as error:
+        raise BadImage(f"far above the limit of {max_pixels} pixels ({error})") from error
+    except Exception as error:  # Pillow's readers raise almost anything on a damaged header
+        raise BadImage(f"damaged header ({type(error).__name__}: {error})") from error
+    if not 0 < width * height <= max_pixels:
+        raise BadImage(f"{width}x{height} pixels; from 1 to {max_pixels} pixels are accepted")
+    return width, height
+
+
+def decode(encoded: bytes) -> Pixels:
+    """RGB pixels, uint8 `[height, width, 3]`, turned as the EXIF orientation says; BadImage if OpenCV can't."""
+    try:
+        bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise BadImage(f"can't be decoded ({error})") from error
+    if bgr is None:
+        raise BadImage("can't be decoded: the file is damaged, cut short, or of a kind that OpenCV doesn't read")
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+def describe_rejections(reasons: Mapping[int, str]) -> str:
+    """The server's error message for a request: one line for each rejected picture, by its place in the batch."""
+    return "\n".join(f"image {index} rejected: {' '.join(reason.split())}" for index, reason in reasons.items())
+
+
+def parse_rejections(message: str) -> dict[int, str]:
+    """The reasons in an error message made by `describe_rejections`, by place in the batch; empty if it wasn't."""
+    return {int(index): reason for index, reason in _REJECTION.findall(message)}

@@ -1,0 +1,73 @@
+"""What the server's answers become."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+#: How labels of models with random weights begin; `populate` writes them, so that no answer of such a
+#: model can be taken for a prediction, whichever client shows it.
+SYNTHETIC_LABEL = "synthetic weights: class"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One class of an answer: its index in the model's output, its probability, and its name ("" if it has none)."""
+
+    index: int
+    score: float
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """The top-k classes of one picture, the most probable first."""
+
+    labels: tuple[Label, ...]
+    model: str
+    version: str
+
+    @property
+    def top(self) -> Label:
+        """The most probable class."""
+        return self.labels[0]
+
+    @property
+    def synthetic(self) -> bool:
+        """True if the model has random weights: its speed means something, its answers don't."""
+        return self.top.name.startswith(SYNTHETIC_LABEL)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON takes them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatus:
+    """A model in the server's repository; `state` is Triton's: READY, LOADING, UNLOADING or UNAVAILABLE."""
+
+    name: str
+    version: str
+    state: str
+    reason: str
+
+    @property
+    def ready(self) -> bool:
+        """True if the server answers requests for it."""
+        return self.state == "READY"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStatistics:
+    """What a model has done since it was loaded: counts, and total times in seconds."""
+
+    name: str
+    version: str
+    inferences: int
+    executions: int
+    successes: int
+    failures: int
+    queue_s: float
+    compute_input_s: float
+    compute_infer_s: float
+    compute_output_s: float

@@ -1,0 +1,192 @@
+"""The embedded server: the real tritonserver out of nvidia-pytriton's wheel, as a context manager."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sysconfig
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tritonclas
+from tritonclas import ModelServer, TritonClasError
+
+from scripts import preflight, processes
+from scripts.errors import ServerError
+from scripts.render import REPOSITORY
+
+BACKENDS = Path(__file__).resolve().parents[1] / "backends"
+LOOPBACK = "127.0.0.1"
+
+_EXIT_TIMEOUT_S = 10
+_LOG_LINES = 400
+_ERROR_LINE = re.compile(r"^E\d{4} .*?\] (.*)")
+_QUOTED = '"'
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Ports of the three protocols; 0 takes a free one."""
+
+    grpc: int = 0
+    http: int = 0
+    metrics: int = 0
+
+    def chosen(self) -> Ports:
+        """The same with a free port for every 0; ServerError if one that is given is taken."""
+        with contextlib.ExitStack() as stack:  # all held until all are chosen, so that no two are the same
+            sockets = [stack.enter_context(_bound(port)) for port in (self.grpc, self.http, self.metrics)]
+            return Ports(*(bound.getsockname()[1] for bound in sockets))
+
+
+@contextlib.contextmanager
+def _bound(port: int) -> Iterator[socket.socket]:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise ServerError(
+                f"port {port} can't be used ({error.strerror}); choose another, or 0 for a free one"
+            ) from error
+        yield probe
+
+
+@dataclass
+class EmbeddedServer:
+    """A tritonserver on this machine, from `with` to its end.
+
+    `models` are loaded at the start, each with what it consists of; no other can be loaded unless
+    `model_control` is true. `profile` chooses `configs/<profile>.pbtxt`. `log` is given each line that
+    the server prints. ServerError, with the server's own message, if it doesn't come up within
+    `start_timeout_s` seconds.
+
+        with EmbeddedServer(["EfficientNetB0"]) as server:
+            Classifier(server.url, "EfficientNetB0")
+    """
+
+    models: Sequence[str]
+    repository: Path = REPOSITORY
+    profile: str | None = None
+    ports: Ports = field(default_factory=Ports)
+    address: str = LOOPBACK
+    options: Sequence[str] = ()
+    start_timeout_s: float = 300.0
+    log: Callable[[str], None] = lambda line: None
+
+    def __post_init__(self) -> None:
+        self._resources = contextlib.ExitStack()
+        self._lines: deque[str] = deque(maxlen=_LOG_LINES)
+
+    @property
+    def url(self) -> str:
+        """The gRPC endpoint, HOST:PORT."""
+        return f"{LOOPBACK}:{self.ports.grpc}"
+
+    @property
+    def process(self) -> subprocess.Popen[str]:
+        """The running tritonserver."""
+        return self._process
+
+    def __enter__(self) -> EmbeddedServer:
+        preflight.check()
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tritonclas-")))
+            self.ports = self.ports.chosen()
+            self._process = processes.start(self._command(_backends(folder)), _environment())
+            stack.callback(self._terminate)
+            self._reader = threading.Thread(target=self._read, daemon=True)
+            self._reader.start()
+            self._wait_ready()
+            self._resources = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._resources.close()
+
+    def stop(self) -> None:
+        """Stop the server and remove what it needed; nothing happens if that was done."""
+        self._resources.close()
+
+    def _terminate(self) -> None:
+        processes.stop(self._process, _EXIT_TIMEOUT_S + 5)
+        self._reader.join(timeout=5)
+
+    def _command(self, backends: Path) -> list[str]:
+        return [
+            str(preflight.tritonserver() / "bin" / "tritonserver"),
+            f"--model-repository={self.repository}",
+            f"--backend-directory={backends}",
+            "--model-control-mode=explicit",
+            *(f"--load-model={model}" for model in self.models),
+            *([f"--model-config-name={self.profile}"] if self.profile else []),
+            f"--grpc-address={self.address}",
+            f"--http-address={self.address}",
+            f"--metrics-address={self.address}",
+            f"--grpc-port={self.ports.grpc}",
+            f"--http-port={self.ports.http}",
+            f"--metrics-port={self.ports.metrics}",
+            f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
+            "--disable-auto-complete-config",
+            *self.options,
+        ]
+
+    def _read(self) -> None:
+        assert self._process.stdout
+        for line in self._process.stdout:
+            self._lines.append(line.rstrip("\n"))
+            self.log(line.rstrip("\n"))
+
+    def _wait_ready(self) -> None:
+        end = time.monotonic() + self.start_timeout_s
+        with ModelServer(self.url) as server:
+            while time.monotonic() < end:
+                if self._process.poll() is not None:
+                    self._reader.join(timeout=5)
+                    raise ServerError(self._reason())
+                with contextlib.suppress(TritonClasError):
+                    return server.wait_ready(self.models, timeout_s=0.5)
+        raise ServerError(f"the server wasn't ready after {self.start_timeout_s:g} s; {self._reason()}")
+
+    def _reason(self) -> str:
+        """The server's own error messages, without its prefixes."""
+        found = [match[1].strip(_QUOTED) for line in self._lines if (match := _ERROR_LINE.match(line))]
+        return "\n  ".join(["the server didn't start:", *(found or list(self._lines)[-10:])])
+
+
+def _backends(folder: Path) -> Path:
+    """A backend folder: Triton's Python backend with this Python's stub, and the project's own backends.
+
+    Copies, because Triton refuses links that lead out of the folder.
+    """
+    python = folder / "backends" / "python"
+    shutil.copytree(BACKENDS, folder / "backends", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(preflight.tritonserver() / "backends" / "python", python)
+    shutil.copy2(preflight.stub(), python)
+    return python.parent
+
+
+def _environment() -> dict[str, str]:
+    """Libraries and modules as the server and its stubs must find them: this interpreter's, and no others."""
+    libraries = (preflight.libpython().parent, preflight.shared_libraries())
+    modules = dict.fromkeys((sysconfig.get_path("platlib"), sysconfig.get_path("purelib"), _client_folder()))
+    return os.environ | {
+        "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
+        "PYTHONPATH": os.pathsep.join(modules),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OPENCV_LOG_LEVEL": "ERROR",
+    }
+
+
+def _client_folder() -> str:
+    """Where the SDK is imported from; an editable installation's isn't in site-packages."""
+    return str(Path(tritonclas.__file__).resolve().parents[1])

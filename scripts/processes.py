@@ -1,0 +1,75 @@
+"""Starting other programs so that none is ever left running."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start a program in a session of its own, its two outputs in one text pipe.
+
+    A Ctrl-C in the terminal reaches only us, and we stop the program in order. Should we be killed
+    ourselves, the kernel ends it with SIGTERM. Call it from the main thread: the kernel takes the end
+    of the thread that started a program for the end of its parent.
+    """
+    return subprocess.Popen(
+        command,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+        preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  only two system calls happen there
+    )
+
+
+def _die_with(parent: int) -> Callable[[], None]:
+    def ask_kernel() -> None:
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it ended before we asked
+            os._exit(1)
+
+    return ask_kernel
+
+
+def stop(process: subprocess.Popen[str], grace_s: float) -> None:
+    """End a program: SIGTERM, and after `grace_s` seconds SIGKILL, also for what it has started itself."""
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(grace_s)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextlib.contextmanager
+def termination_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind the program as Ctrl-C does, so that it cleans up behind itself."""
+
+    def interrupt(number: int, _frame: object) -> None:
+        raise Terminated(number)
+
+    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class Terminated(SystemExit):
+    """SIGTERM or SIGHUP has come; the exit status is the shell's for that signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)

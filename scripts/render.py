@@ -1,0 +1,212 @@
+"""The model repository's configurations, rendered from the zoo through Triton's own protobuf.
+
+Every choice here has its reason in docs/model_repository.md, once, instead of in 90 configurations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import click
+from google.protobuf import text_format
+from tritonclas.zoo import MODELS, PROFILES, Model, Profile
+from tritonclient.grpc import model_config_pb2 as pb
+
+from scripts.errors import ScriptError
+
+REPOSITORY = Path("model_repository")
+ONNX_FILE = "model.onnx"
+LABELS_FILE = "labels.txt"
+
+HEADER = "# Rendered from the zoo by python -m scripts.render; docs/model_repository.md gives the reasons.\n"
+MAX_QUEUE_SIZE = 128
+DEFAULT_QUEUE_TIMEOUT_US = 10_000_000
+PREPROCESS_INSTANCES = 2
+
+Files = dict[Path, str]
+
+
+def render(models: Iterable[Model]) -> Files:
+    """Every configuration of these models: path in the repository -> text."""
+    models = list(models)
+    files: Files = {}
+    for model in models:
+        files[config_path(model.name)] = as_text(ensemble(model))
+        files[config_path(model.network_name)] = as_text(network(model))
+        for profile in PROFILES:
+            files[config_path(model.network_name, profile)] = as_text(plan(model, profile))
+    for name, sharing in preprocessors(models).items():
+        files[config_path(name)] = as_text(preprocessor(sharing))
+    return files
+
+
+def preprocessors(models: Iterable[Model]) -> Mapping[str, list[Model]]:
+    """Preprocessing models, each with the models that share it."""
+    shared: dict[str, list[Model]] = {}
+    for model in models:
+        shared.setdefault(model.preprocess_name, []).append(model)
+    return shared
+
+
+def config_path(name: str, profile: Profile | None = None) -> Path:
+    """Where Triton looks for a model's configuration, in the repository."""
+    return Path(name, "configs", f"{profile.name}.pbtxt") if profile else Path(name, "config.pbtxt")
+
+
+def as_text(config: pb.ModelConfig) -> str:
+    """The configuration as Triton reads it from a file."""
+    return HEADER + str(text_format.MessageToString(config, use_short_repeated_primitives=True))
+
+
+def ensemble(model: Model) -> pb.ModelConfig:
+    """Encoded picture -> labelled probabilities: the preprocessing, then the network."""
+    steps = [
+        pb.ModelEnsembling.Step(
+            model_name=model.preprocess_name,
+            model_version=-1,
+            input_map={"image": "image"},
+            output_map={"pixels": "pixels"},
+        ),
+        pb.ModelEnsembling.Step(
+            model_name=model.network_name,
+            model_version=-1,
+            input_map={"pixels": "pixels"},
+            output_map={"probabilities": "probabilities"},
+        ),
+    ]
+    return pb.ModelConfig(
+        name=model.name,
+        platform="ensemble",
+        max_batch_size=model.max_batch_size,
+        version_policy=_latest(),
+        input=[_image()],
+        output=[_probabilities(model)],
+        ensemble_scheduling=pb.ModelEnsembling(step=steps),
+    )
+
+
+def preprocessor(sharing: list[Model]) -> pb.ModelConfig:
+    """Encoded picture -> RGB crop, on the CPU, for all models with the same sizes and interpolation."""
+    model = sharing[0]
+    return pb.ModelConfig(
+        name=model.preprocess_name,
+        backend="imagenet_preprocess",
+        max_batch_size=max(user.max_batch_size for user in sharing),
+        version_policy=_latest(),
+        input=[_image()],
+        output=[pb.ModelOutput(name="pixels", data_type=pb.TYPE_UINT8, dims=[model.crop, model.crop, 3])],
+        dynamic_batching=_dynamic_batching(),
+        instance_group=[
+            pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_CPU, count=PREPROCESS_INSTANCES),
+        ],
+        parameters={
+            "resize_short": _parameter(model.resize_short),
+            "crop": _parameter(model.crop),
+            "interpolation": _parameter(model.interpolation),
+        },
+    )
+
+
+def network(model: Model) -> pb.ModelConfig:
+    """The network on ONNX Runtime: runs anywhere, on CUDA where Triton finds a GPU."""
+    return _network(
+        model,
+        backend="onnxruntime",
+        default_model_filename=ONNX_FILE,
+        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_AUTO, count=1)],
+        model_warmup=[_warmup(model, 1)],
+    )
+
+
+def plan(model: Model, profile: Profile) -> pb.ModelConfig:
+    """The network as a TensorRT plan of one GPU model and precision."""
+    return _network(
+        model,
+        backend="tensorrt",
+        default_model_filename=profile.plan,
+        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_GPU, count=1)],
+        model_warmup=[_warmup(model, 1), _warmup(model, model.max_batch_size)],
+    )
+
+
+def _network(model: Model, **engine: object) -> pb.ModelConfig:
+    return pb.ModelConfig(
+        name=model.network_name,
+        max_batch_size=model.max_batch_size,
+        version_policy=_latest(),
+        input=[pb.ModelInput(name="pixels", data_type=pb.TYPE_UINT8, dims=[model.crop, model.crop, 3])],
+        output=[_probabilities(model, LABELS_FILE)],
+        dynamic_batching=_dynamic_batching(),
+        **engine,
+    )
+
+
+def _image() -> pb.ModelInput:
+    return pb.ModelInput(name="image", data_type=pb.TYPE_STRING, dims=[1])
+
+
+def _probabilities(model: Model, labels: str = "") -> pb.ModelOutput:
+    return pb.ModelOutput(name="probabilities", data_type=pb.TYPE_FP32, dims=[model.classes], label_filename=labels)
+
+
+def _latest() -> pb.ModelVersionPolicy:
+    return pb.ModelVersionPolicy(latest=pb.ModelVersionPolicy.Latest(num_versions=1))
+
+
+def _dynamic_batching() -> pb.ModelDynamicBatching:
+    policy = pb.ModelQueuePolicy(
+        timeout_action=pb.ModelQueuePolicy.REJECT,
+        default_timeout_microseconds=DEFAULT_QUEUE_TIMEOUT_US,
+        allow_timeout_override=True,
+        max_queue_size=MAX_QUEUE_SIZE,
+    )
+    return pb.ModelDynamicBatching(default_queue_policy=policy)
+
+
+def _warmup(model: Model, batch_size: int) -> pb.ModelWarmup:
+    pixels = pb.ModelWarmup.Input(data_type=pb.TYPE_UINT8, dims=[model.crop, model.crop, 3], random_data=True)
+    return pb.ModelWarmup(name=f"batch of {batch_size}", batch_size=batch_size, inputs={"pixels": pixels})
+
+
+def _parameter(value: object) -> pb.ModelParameter:
+    return pb.ModelParameter(string_value=str(value))
+
+
+def write(files: Files, repository: Path) -> None:
+    """Write the configurations below `repository`."""
+    for path, text in files.items():
+        target = repository / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+
+
+def differences(files: Files, repository: Path) -> Iterator[Path]:
+    """Configurations that are missing in `repository`, say something else, or have no row in the zoo."""
+    for path, text in files.items():
+        target = repository / path
+        if not target.is_file() or target.read_text(encoding="utf-8") != text:
+            yield path
+    for found in sorted(repository.rglob("*.pbtxt")):
+        if found.relative_to(repository) not in files:
+            yield found.relative_to(repository)
+
+
+@click.command(epilog="Example: python -m scripts.render --check")
+@click.option("--repository", type=click.Path(path_type=Path), default=REPOSITORY, show_default=True)
+@click.option("--check", is_flag=True, help="Write nothing; fail where the repository differs from the zoo.")
+def main(repository: Path, check: bool) -> None:
+    """Write the configuration of every model of the zoo into the model repository."""
+    files = render(MODELS.values())
+    if not check:
+        write(files, repository)
+        return
+    if different := list(differences(files, repository)):
+        names = ", ".join(map(str, different[:3]))
+        raise ScriptError(
+            f"{len(different)} configurations differ from the zoo ({names}, …); run python -m scripts.render"
+        )
+
+
+if __name__ == "__main__":
+    main()
