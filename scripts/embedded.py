@@ -8,16 +8,15 @@ import re
 import shutil
 import socket
 import subprocess
-import sysconfig
+import sys
 import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import tritonclas
 from tritonclas import ModelServer, TritonClasError
 
 from scripts import preflight, processes
@@ -29,8 +28,8 @@ LOOPBACK = "127.0.0.1"
 
 _EXIT_TIMEOUT_S = 10
 _LOG_LINES = 400
-_ERROR_LINE = re.compile(r"^E\d{4} .*?\] (.*)")
-_QUOTED = '"'
+_FAILED_LOAD = re.compile(r"""\] "(failed to load '.*)"$""")
+_FATAL = re.compile(r"^error: (?:creating server: )?(.*)")
 
 
 @dataclass(frozen=True)
@@ -158,9 +157,16 @@ class EmbeddedServer:
         raise ServerError(f"the server wasn't ready after {self.start_timeout_s:g} s; {self._reason()}")
 
     def _reason(self) -> str:
-        """The server's own error messages, without its prefixes."""
-        found = [match[1].strip(_QUOTED) for line in self._lines if (match := _ERROR_LINE.match(line))]
-        return "\n  ".join(["the server didn't start:", *(found or list(self._lines)[-10:])])
+        """Why it didn't start, in the server's own words."""
+        return "\n  ".join(["the server didn't start:", *_said(self._lines)])
+
+
+def _said(lines: Iterable[str]) -> list[str]:
+    """What the log says of models that failed, or of the end; without tracebacks, or its last lines if neither."""
+    for pattern in (_FAILED_LOAD, _FATAL):
+        if found := [match[1].partition("\\n\\nAt:")[0] for line in lines if (match := pattern.search(line))]:
+            return found
+    return list(lines)[-10:]
 
 
 def _backends(folder: Path) -> Path:
@@ -176,17 +182,14 @@ def _backends(folder: Path) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """Libraries and modules as the server and its stubs must find them: this interpreter's, and no others."""
+    """Libraries and modules as the server and its stubs must find them: this interpreter's, and no others.
+
+    The stub takes the first `python3` on PATH for the interpreter that it belongs to, and so finds the
+    modules of that one's virtual environment; it doesn't read PYTHONPATH.
+    """
     libraries = (preflight.libpython().parent, preflight.shared_libraries())
-    modules = dict.fromkeys((sysconfig.get_path("platlib"), sysconfig.get_path("purelib"), _client_folder()))
     return os.environ | {
         "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
-        "PYTHONPATH": os.pathsep.join(modules),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "OPENCV_LOG_LEVEL": "ERROR",
     }
-
-
-def _client_folder() -> str:
-    """Where the SDK is imported from; an editable installation's isn't in site-packages."""
-    return str(Path(tritonclas.__file__).resolve().parents[1])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 from google.protobuf import text_format
+from tritonclas.cli import example
 from tritonclas.zoo import MODELS, PROFILES, Model, Profile
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -192,7 +193,7 @@ def differences(files: Files, repository: Path) -> Iterator[Path]:
             yield found.relative_to(repository)
 
 
-@click.command(epilog="Example: python -m scripts.render --check")
+@click.command(epilog=example("python -m scripts.render --check"))
 @click.option("--repository", type=click.Path(path_type=Path), default=REPOSITORY, show_default=True)
 @click.option("--check", is_flag=True, help="Write nothing; fail where the repository differs from the zoo.")
 def main(repository: Path, check: bool) -> None:

@@ -174,6 +174,11 @@ def wait_ready(call: Call, models: Sequence[str]) -> Exchange[None]:
             yield Pause(_POLL_S)
 
 
+def server_version(call: Call) -> Exchange[str]:
+    """Triton's version."""
+    return str((yield from call.rpc("ServerMetadata", _messages.server_metadata())).version)
+
+
 def models(call: Call) -> Exchange[list[ModelStatus]]:
     """All models in the server's repository."""
     return _messages.model_statuses((yield from call.rpc("RepositoryIndex", _messages.repository_index())))

@@ -30,7 +30,7 @@ _BY_MESSAGE: tuple[tuple[str, str, Kind], ...] = (
     ("UNAVAILABLE", "Exceeds maximum queue size", errors.ServerOverloaded),
     ("UNAVAILABLE", "Request timeout expired", errors.ServerOverloaded),
     ("UNAVAILABLE", "protocol is restricted", errors.AccessDenied),
-    ("UNAVAILABLE", "has no available versions", errors.ModelNotReady),
+    ("NOT_FOUND", "has no available versions", errors.ModelNotReady),
     ("UNAVAILABLE", "is not ready", errors.ModelNotReady),
     ("UNAVAILABLE", "is not found", errors.ModelNotFound),
     ("INVALID_ARGUMENT", "is not found", errors.ModelNotFound),
@@ -40,6 +40,7 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ("Connection refused", "no server listens there (connection refused)"),
     ("http1.x server", "an HTTP server answers there; give Triton's gRPC port (8001 unless told otherwise)"),
     ("DNS resolution failed", "the host name can't be resolved"),
+    ("Socket closed", "the connection was closed; is that Triton's gRPC port (8001 unless told otherwise)?"),
     ("Deadline Exceeded", "no answer within the deadline"),
 )
 
@@ -53,4 +54,4 @@ def error_class(code: str, message: str) -> tuple[Kind, str]:
     for text, hint in _HINTS:
         if text in message:
             return kind, hint
-    return kind, message or f"gRPC status {code}"
+    return kind, " ".join(message.split()) or f"gRPC status {code}"

@@ -95,6 +95,11 @@ def server_ready() -> Any:
     return service_pb2.ServerReadyRequest()
 
 
+def server_metadata() -> Any:
+    """A request for the server's name and version."""
+    return service_pb2.ServerMetadataRequest()
+
+
 def model_ready(model: str) -> Any:
     """A request for a model's readiness."""
     return service_pb2.ModelReadyRequest(name=model)

@@ -33,7 +33,7 @@ _LARGEST_MAX_PIXELS = 178_956_970
 #: Pillow's names of the formats that OpenCV's wheels decode. Pillow reads the header, OpenCV the pixels.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "JPEG2000", "PPM", "SUN")
 
-_REJECTION = re.compile(r"image (\d+) rejected: (.*)")
+_REJECTION = re.compile(r"image (\d+) rejected: (.*?)(?=; image \d+ rejected: |$)")
 
 _CV2_INTERPOLATION = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
 
@@ -121,8 +121,8 @@ def decode(encoded: bytes) -> Pixels:
 
 
 def describe_rejections(reasons: Mapping[int, str]) -> str:
-    """The server's error message for a request: one line for each rejected picture, by its place in the batch."""
-    return "\n".join(f"image {index} rejected: {' '.join(reason.split())}" for index, reason in reasons.items())
+    """The server's error message for a request: each rejected picture by its place in the batch, and why."""
+    return "; ".join(f"image {index} rejected: {' '.join(reason.split())}" for index, reason in reasons.items())
 
 
 def parse_rejections(message: str) -> dict[int, str]:

@@ -44,6 +44,10 @@ class ModelServer:
         """Wait until the server and these models answer requests; DeadlineExceeded if that takes too long."""
         carry_out(_core.wait_ready(self._call(timeout_s=timeout_s), models), self._transport)
 
+    def version(self) -> str:
+        """Triton's version, such as 2.51.0."""
+        return carry_out(_core.server_version(self._call()), self._transport)
+
     def models(self) -> list[ModelStatus]:
         """All models in the server's repository."""
         return carry_out(_core.models(self._call()), self._transport)

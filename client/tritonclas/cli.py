@@ -1,0 +1,176 @@
+"""The `tritonclas` command: classify pictures, and look at a server, from a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from tritonclas import (
+    Classification,
+    Classifier,
+    ImageRejected,
+    ModelNotFound,
+    ModelServer,
+    ModelStatistics,
+    ModelStatus,
+    TritonClasError,
+)
+from tritonclas.zoo import near_matches
+
+
+def example(command: str) -> str:
+    """A command line for the end of a help text, which click mustn't wrap."""
+    return f"\b\nExample:\n  {command}"
+
+
+url_option = click.option(
+    "--url", default="localhost:8001", show_default=True, metavar="HOST:PORT", help="Triton's gRPC endpoint."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+
+
+class OneLineErrors(click.Group):
+    """Commands whose errors are one line on stderr and exit status 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; errors of this package become click's."""
+        try:
+            return super().invoke(context)
+        except TritonClasError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=OneLineErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="tritonclas")
+def main() -> None:
+    """Classify pictures with PaddleClas's models on an NVIDIA Triton server."""
+
+
+@main.command(epilog=example("tritonclas classify cat.jpg dog.png --model EfficientNetB0 --top-k 3"))
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@url_option
+@click.option("--model", required=True, help="The model's name on the server.")
+@click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes to show of each picture.")
+@click.option(
+    "--preprocess",
+    type=click.Choice(["server", "client"]),
+    default="server",
+    show_default=True,
+    help="Where pictures are decoded and cropped.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0, min_open=True),
+    default=30.0,
+    show_default=True,
+    help="Seconds for a request.",
+)
+@json_option
+def classify(
+    images: tuple[str, ...], *, url: str, model: str, top_k: int, preprocess: Any, timeout_s: float, as_json: bool
+) -> None:
+    """Classify pictures. Exit status 1 if any of them couldn't be; the others are still answered."""
+    with Classifier(url, model, preprocess=preprocess, timeout_s=timeout_s) as classifier:
+        try:
+            results = list(classifier.classify_many(images, top_k=top_k))
+        except ModelNotFound as error:
+            raise _with_near_matches(error, url, model) from error
+    _show_json(images, results) if as_json else _show(images, results)
+    if any(isinstance(result, ImageRejected) for result in results):
+        sys.exit(1)
+
+
+def _with_near_matches(error: ModelNotFound, url: str, model: str) -> click.ClickException:
+    with ModelServer(url) as server:
+        known = [status.name for status in server.models() if status.ready and not _is_part(status.name)]
+    return click.ClickException(f"{error}; {near_matches(model, known)}" if known else str(error))
+
+
+def _show_json(images: Iterable[str], results: Iterable[Classification | ImageRejected]) -> None:
+    answers = [
+        {"image": image, "error": result.reason}
+        if isinstance(result, ImageRejected)
+        else {"image": image, **result.to_dict()}
+        for image, result in zip(images, results, strict=True)
+    ]
+    click.echo(json.dumps(answers, indent=2, ensure_ascii=False))
+
+
+def _show(images: Iterable[str], results: Iterable[Classification | ImageRejected]) -> None:
+    console = Console()
+    for image, result in zip(images, results, strict=True):
+        if isinstance(result, ImageRejected):
+            click.echo(f"Error: {result}", err=True)
+        else:
+            console.print(top_k_table(image, result))
+
+
+def top_k_table(image: str, result: Classification) -> Table:
+    """The classes of one picture with their scores."""
+    table = Table(title=f"{image} · {result.model}", title_justify="left", title_style="bold", box=None)
+    table.add_column("score", justify="right")
+    table.add_column("class", justify="right")
+    table.add_column("name")
+    for label in result.labels:
+        table.add_row(f"{label.score:.4f}", str(label.index), label.name)
+    return table
+
+
+@main.command(epilog=example("tritonclas models --url triton.example:8001"))
+@url_option
+@click.option("--all", "everything", is_flag=True, help="Also what the ensembles consist of.")
+@json_option
+def models(url: str, everything: bool, as_json: bool) -> None:
+    """List the models in the server's repository and whether they are ready."""
+    with ModelServer(url) as server:
+        found = [status for status in server.models() if everything or not _is_part(status.name)]
+    if as_json:
+        click.echo(json.dumps([asdict(status) for status in found], indent=2))
+        return
+    _print_table(("model", "version", "state"), [(s.name, s.version or "-", _state(s)) for s in found])
+
+
+@main.command(epilog=example("tritonclas stats EfficientNetB0_net"))
+@click.argument("name", required=False)
+@url_option
+@json_option
+def stats(name: str | None, url: str, as_json: bool) -> None:
+    """Show what a model, or every loaded one, has done: counts, and mean times of a request in ms."""
+    with ModelServer(url) as server:
+        found = server.statistics(name)
+    if as_json:
+        click.echo(json.dumps([asdict(each) for each in found], indent=2))
+        return
+    columns = ("model", "images", "batches", "requests", "failed", "queue ms", "input ms", "infer ms", "output ms")
+    _print_table(columns, [_stats_row(each) for each in found])
+
+
+def _stats_row(stats: ModelStatistics) -> tuple[str, ...]:
+    times = (stats.queue_s, stats.compute_input_s, stats.compute_infer_s, stats.compute_output_s)
+    counts = (stats.inferences, stats.executions, stats.successes, stats.failures)
+    means = (f"{1000 * total / stats.successes:.2f}" if stats.successes else "-" for total in times)
+    return stats.name, *map(str, counts), *means
+
+
+def _is_part(name: str) -> bool:
+    """True for what ensembles consist of, by the names that this project gives it."""
+    return name.endswith("_net") or name.startswith("preprocess_")
+
+
+def _state(status: ModelStatus) -> str:
+    return f"{status.state or 'not loaded'} {status.reason}".strip()
+
+
+def _print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
+    table = Table(*columns, box=None)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
