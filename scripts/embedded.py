@@ -17,11 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tritonclas import ModelServer, TritonClasError
-
 from scripts import preflight, processes
 from scripts.errors import ServerError
 from scripts.render import REPOSITORY
+from tritonclas import ModelServer, TritonClasError
 
 BACKENDS = Path(__file__).resolve().parents[1] / "backends"
 LOOPBACK = "127.0.0.1"

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import click
 from google.protobuf import text_format
-from tritonclas.cli import example
-from tritonclas.zoo import MODELS, PROFILES, Model, Profile
 from tritonclient.grpc import model_config_pb2 as pb
 
 from scripts.errors import ScriptError
+from tritonclas.cli import example
+from tritonclas.zoo import MODELS, PROFILES, Model, Profile
 
 REPOSITORY = Path("model_repository")
 ONNX_FILE = "model.onnx"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,13 +11,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 from google.protobuf import text_format
-from tritonclas.results import SYNTHETIC_LABEL
-from tritonclas.zoo import Model, imagenet_labels, near_matches
 from tritonclient.grpc import model_config_pb2 as pb
 
 from scripts.archive import WeightsKind
 from scripts.errors import ScriptError
 from scripts.render import LABELS_FILE, ONNX_FILE, config_path, render
+from tritonclas.results import SYNTHETIC_LABEL
+from tritonclas.zoo import Model, imagenet_labels, near_matches
 
 VERSION = "1"
 _STAGING = ".populate-"
@@ -55,25 +56,31 @@ def staging(model: Model, repository: Path) -> Iterator[Path]:
             yield Path(scratch)
 
 
-def publish(model: Model, onnx_file: Path, kind: WeightsKind, repository: Path) -> Path:
-    """Move a verified ONNX file, staged on the same file system, to where Triton reads it; the model comes last."""
+def prepare(model: Model, kind: WeightsKind, repository: Path) -> None:
+    """Put there what the model needs beside its weights: configurations, version folders, labels.
+
+    Configurations that are there already stay as they are: they may have been tuned for this machine.
+    """
     for path, text in render([model]).items():
         if not (repository / path).exists():
             _write(repository / path, text)
-    for name in (model.name, model.preprocess_name):
+    for name in (model.name, model.preprocess_name, model.network_name):
         (repository / name / VERSION).mkdir(parents=True, exist_ok=True)
-    target = onnx_path(model, repository)
-    target.parent.mkdir(exist_ok=True)
-    names = onnx_file.with_name(LABELS_FILE)
-    _write(names, "".join(f"{label}\n" for label in labels(model, kind)))
-    names.replace(repository / model.network_name / LABELS_FILE)
-    onnx_file.replace(target)
-    return target
+    _write(repository / model.network_name / LABELS_FILE, "".join(f"{label}\n" for label in labels(model, kind)))
+
+
+def publish(model: Model, staged: Path, kind: WeightsKind, repository: Path) -> Path:
+    """Move a verified ONNX file, staged on the same file system, to where Triton reads it; that comes last."""
+    prepare(model, kind, repository)
+    return staged.replace(onnx_path(model, repository))
 
 
 def _write(path: Path, text: str) -> None:
+    """A reader sees the old text or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_text(text, encoding="utf-8")
+    scratch.replace(path)
 
 
 def check_servable(name: str, repository: Path, profile: str | None = None) -> None:

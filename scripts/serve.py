@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from tritonclas.cli import example
 
 from scripts.embedded import LOOPBACK, EmbeddedServer, Ports
 from scripts.errors import ServerError
 from scripts.processes import Terminated, termination_as_interrupt
 from scripts.render import REPOSITORY
 from scripts.repository import check_servable
+from tritonclas.cli import example
 
 _POLL_S = 0.2
 

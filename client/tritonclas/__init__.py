@@ -1,27 +1,33 @@
 """PaddleClas's image classifiers on NVIDIA Triton, called from Python.
 
-from tritonclas import Classifier
+    from tritonclas import Classifier
 
-with Classifier("localhost:8001", "EfficientNetB0") as classifier:
-    print(classifier.classify("cat.jpg").top.name)
+    with Classifier("localhost:8001", "EfficientNetB0") as classifier:
+        print(classifier.classify("cat.jpg").top.name)
+
+Names are imported when they are first used: the server's preprocessing needs this package without gRPC.
 """
 
-from tritonclas.classifier import Classifier
-from tritonclas.errors import (
-    AccessDenied,
-    DeadlineExceeded,
-    ImageRejected,
-    InvalidRequest,
-    ModelNotFound,
-    ModelNotReady,
-    ServerError,
-    ServerOverloaded,
-    ServerUnavailable,
-    TritonClasError,
-)
-from tritonclas.images import ImageSource
-from tritonclas.results import Classification, Label, ModelStatistics, ModelStatus
-from tritonclas.server import ModelServer
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tritonclas.classifier import Classifier
+    from tritonclas.errors import (
+        AccessDenied,
+        DeadlineExceeded,
+        ImageRejected,
+        InvalidRequest,
+        ModelNotFound,
+        ModelNotReady,
+        ServerError,
+        ServerOverloaded,
+        ServerUnavailable,
+        TritonClasError,
+    )
+    from tritonclas.images import ImageSource
+    from tritonclas.results import Classification, Label, ModelStatistics, ModelStatus
+    from tritonclas.server import ModelServer
 
 __all__ = [
     "AccessDenied",
@@ -42,3 +48,18 @@ __all__ = [
     "ServerUnavailable",
     "TritonClasError",
 ]
+
+_HOME = {
+    "Classifier": "classifier",
+    "ImageSource": "images",
+    "ModelServer": "server",
+    **dict.fromkeys(("Classification", "Label", "ModelStatistics", "ModelStatus"), "results"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'tritonclas' has no attribute {name!r}")
+    value = getattr(import_module(f"tritonclas.{_HOME.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value

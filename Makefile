@@ -1,0 +1,43 @@
+# Two commands are all that a new machine needs: make quickstart, make test.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+help:  ## Show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+setup: $(INSTALLED)  ## Make .venv from the locked versions
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Error: Python 3.10, 3.11 or 3.12 is needed; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Installing the locked packages into .venv (a minute or two)"
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+quickstart: $(INSTALLED)  ## Populate, serve, classify the example pictures, load-test, report
+	@$(BIN)/python -m scripts.quickstart
+
+test: $(INSTALLED)  ## Run all tests: unit, wire, and on a real Triton
+	@$(BIN)/python -m pytest
+
+check: $(INSTALLED)  ## Format, lint, strict types, configurations equal to the zoo
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m scripts.render --check
+
+lock:  ## Resolve the locked versions anew (needs uv)
+	uv pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command 'make lock' --group dev pyproject.toml --output-file requirements.lock
+
+clean:  ## Remove what was installed and built; weights stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist reports
+
+.PHONY: help setup quickstart test check lock clean

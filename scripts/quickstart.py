@@ -1,0 +1,95 @@
+"""The main job, end to end: populate, serve, classify, load-test, report."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from scripts.embedded import EmbeddedServer
+from scripts.errors import ArchiveError
+from scripts.populate import EXAMPLES, Populated, describe, populate
+from scripts.processes import termination_as_interrupt
+from scripts.render import REPOSITORY
+from scripts.repository import onnx_path
+from tritonclas import Classification, Classifier, zoo
+from tritonclas.cli import example, top_k_table
+
+SAMPLE = "EfficientNetLite0"
+FIRST_OF_THE_ZOO = "EfficientNetB0"
+REPORT = Path("reports", "quickstart")
+
+console = Console(highlight=False)
+
+
+def populate_sample(repository: Path) -> Populated:
+    """The model whose real weights come from the package index."""
+    with console.status(f"{SAMPLE}: exporting its real weights"):
+        return populate(zoo.find(SAMPLE), "sample", repository)
+
+
+def populate_first(repository: Path) -> Populated:
+    """A model of the published table: with the official weights where they can be downloaded."""
+    model = zoo.find(FIRST_OF_THE_ZOO)
+    kinds = ["synthetic", "official"] if onnx_path(model, repository).is_file() else ["official", "synthetic"]
+    with console.status(f"{model.name}: trying the official weights"):
+        try:
+            return populate(model, kinds[0], repository)
+        except ArchiveError as error:
+            console.print(f"{model.name}: no official weights ({error.message})", style="yellow", markup=False)
+    with console.status(f"{model.name}: exporting synthetic weights instead"):
+        return populate(model, "synthetic", repository)
+
+
+def classify_examples(url: str, model: str) -> None:
+    """Each example picture's top 5, through the ensemble."""
+    with Classifier(url, model) as classifier:
+        pictures = sorted(EXAMPLES.glob("*.jpg"))
+        for picture, result in zip(pictures, classifier.classify_many(pictures), strict=True):
+            assert isinstance(result, Classification)
+            console.print(top_k_table(picture.name, result))
+            console.print()
+
+
+def load_test(url: str, models: list[str], duration_s: float) -> None:
+    """A short sweep, in a process of its own because Locust patches the standard library."""
+    command = [sys.executable, "-m", "loadtest.sweep", "--url", url, "--models", *models, "--out", str(REPORT)]
+    subprocess.run(
+        [*command, "--batch-sizes", "1,4,8", "--users", "1", "--duration", str(duration_s), "--warm-up", "1"],
+        check=True,
+        env=os.environ | {"COLUMNS": str(max(console.width, 110))},
+    )
+
+
+def headline(number: int, text: str) -> None:
+    """Where we are."""
+    console.rule(f"[bold]{number}/4  {text}", align="left")
+
+
+@click.command(epilog=example("python -m scripts.quickstart"))
+@click.option("--repository", type=click.Path(path_type=Path, file_okay=False), default=REPOSITORY, show_default=True)
+@click.option("--duration", "duration_s", default=4.0, show_default=True, help="Seconds of each load test cell.")
+def main(repository: Path, duration_s: float) -> None:
+    """Populate two models, serve them with the embedded Triton, classify example pictures, load-test, report."""
+    with termination_as_interrupt():
+        headline(1, "Populate the model repository")
+        models = [SAMPLE, FIRST_OF_THE_ZOO]
+        for name, make in zip(models, (populate_sample, populate_first), strict=True):
+            console.print(describe(zoo.find(name), make(repository)))
+        headline(2, "Start Triton on free loopback ports")
+        with EmbeddedServer(models, repository) as server:
+            console.print(f"ready: gRPC {server.url}, metrics http://127.0.0.1:{server.ports.metrics}/metrics")
+            headline(3, "Classify the example pictures through the SDK")
+            for name in models:
+                classify_examples(server.url, name)
+            headline(4, "Load-test with Locust, one user, batch sizes 1, 4 and 8")
+            load_test(server.url, models, duration_s)
+        console.print(f"Server stopped. The report is in {REPORT}/report.md", style="bold")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""The main job: real pictures, real weights, a real Triton."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from scripts.populate import EXAMPLES, example_pictures
+from scripts.repository import onnx_path
+from tests.triton.conftest import REAL, SYNTHETIC
+from tritonclas import Classification, Classifier, ImageRejected, ModelServer, zoo
+
+PICTURES = sorted(EXAMPLES.glob("*.jpg"))
+CATS = {281, 282, 285}  # tabby, tiger cat, Egyptian cat
+ESPRESSO = 967
+ROCKETS = {657, 744}  # missile, projectile
+
+
+def test_the_cat_is_a_cat(classifier):
+    assert {label.index for label in classifier.classify(EXAMPLES / "cat.jpg", top_k=3).labels} == CATS
+
+
+def test_the_espresso_is_an_espresso(classifier):
+    top = classifier.classify(EXAMPLES / "espresso.jpg").top
+    assert (top.index, top.name) == (ESPRESSO, "espresso")
+    assert top.score > 0.9
+
+
+def test_the_rocket_is_a_missile_or_a_projectile(classifier):
+    assert classifier.classify(EXAMPLES / "rocket.jpg").top.index in ROCKETS
+
+
+def test_ensemble_client_side_and_local_onnx_runtime_agree(classifier, cropping_classifier, repository):
+    model = zoo.find(REAL)
+    session = onnxruntime.InferenceSession(onnx_path(model, repository), providers=["CPUExecutionProvider"])
+    local = session.run(None, {"pixels": np.stack(example_pictures(model))})[0]
+    through_ensemble = classifier.probabilities(PICTURES)
+    np.testing.assert_array_equal(through_ensemble, cropping_classifier.probabilities(PICTURES))
+    np.testing.assert_allclose(through_ensemble, local, atol=1e-5)
+    assert (through_ensemble.argsort()[:, -5:] == local.argsort()[:, -5:]).all()
+
+
+@pytest.mark.parametrize("client", ["classifier", "cropping_classifier"])
+def test_top_k_is_the_head_of_the_probabilities(client, request):
+    client = request.getfixturevalue(client)
+    probabilities = client.probabilities(PICTURES[:1])[0]
+    labels = client.classify(PICTURES[0], top_k=7).labels
+    assert [label.index for label in labels] == probabilities.argsort()[::-1][:7].tolist()
+    assert [label.score for label in labels] == pytest.approx(sorted(probabilities, reverse=True)[:7], abs=1e-6)
+    assert [label.name for label in labels] == [zoo.imagenet_labels()[label.index] for label in labels]
+
+
+def test_more_classes_than_there_are(classifier):
+    assert len(classifier.classify(PICTURES[0], top_k=5000).labels) == 1000
+
+
+def test_probabilities_of_more_images_than_a_batch_holds(classifier):
+    model = zoo.find(REAL)
+    many = classifier.probabilities([PICTURES[0], PICTURES[1]] * model.max_batch_size)
+    assert many.shape == (2 * model.max_batch_size, model.classes)
+    np.testing.assert_allclose(many[-2:], many[:2], atol=1e-6)
+    np.testing.assert_allclose(many.sum(axis=1), 1, atol=1e-4)
+
+
+def test_a_batch_is_answered_in_order_with_bad_images_in_their_places(classifier, tmp_path):
+    text = tmp_path / "notes.jpg"
+    text.write_text("not a picture")
+    sources = [PICTURES[0], text, PICTURES[1], b"", tmp_path / "missing.jpg", PICTURES[2]]
+    results = list(classifier.classify_many(sources, batch_size=4, in_flight=2))
+    tops = [result.top.index if isinstance(result, Classification) else result.source for result in results]
+    alone = [classifier.classify(picture).top.index for picture in PICTURES]
+    assert tops == [alone[0], str(text), alone[1], "image 3", str(tmp_path / "missing.jpg"), alone[2]]
+
+
+def test_bad_requests_dont_spoil_their_neighbours_in_a_dynamic_batch(classifier):
+    def ask(index: int) -> object:
+        try:
+            return classifier.classify(b"broken" if index % 3 == 0 else PICTURES[index % 3]).top.index
+        except ImageRejected as error:
+            return error.reason
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(ask, range(48)))
+    alone = [classifier.classify(picture).top.index for picture in PICTURES]
+    assert all("not a picture" in str(answer) for answer in answers[::3])
+    assert [answer for index, answer in enumerate(answers) if index % 3] == [alone[1], alone[2]] * 16
+
+
+def test_requests_that_wait_are_batched(server, classifier):
+    def counts() -> tuple[int, int]:
+        with ModelServer(server.url) as control:
+            (statistics,) = control.statistics(f"{REAL}_net")
+        return statistics.inferences, statistics.executions
+
+    before = counts()
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(classifier.classify, [PICTURES[0]] * 64))
+    after = counts()
+    assert after[0] - before[0] == 64
+    assert after[1] - before[1] < 64
+
+
+def test_a_synthetic_model_says_so(server):
+    with Classifier(server.url, SYNTHETIC) as client:
+        answer = client.classify(PICTURES[0])
+    assert answer.synthetic
+    assert answer.top.name == f"synthetic weights: class {answer.top.index}"
+
+
+def test_pictures_of_every_kind_of_source(classifier):
+    from PIL import Image
+
+    path = Path(PICTURES[0])
+    expected = classifier.probabilities([path])
+    with Image.open(path) as image, path.open("rb") as file:
+        pixels = np.asarray(image.convert("RGB"))
+        found = classifier.probabilities([str(path), path.read_bytes(), file, image, pixels])
+    np.testing.assert_allclose(found, np.repeat(expected, 5, axis=0), atol=1e-6)

@@ -1,0 +1,111 @@
+"""The embedded server as a command and as a context manager."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from scripts.embedded import EmbeddedServer, Ports
+from scripts.errors import ServerError
+from tests.triton.commands import interrupt, read_until, run, started
+from tests.triton.conftest import REAL
+from tests.triton.test_faults import CAT
+from tritonclas import Classifier, ModelServer
+
+SERVE = ("-m", "scripts.serve")
+FREE_PORTS = ("--grpc-port", 0, "--http-port", 0, "--metrics-port", 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_the_command_serves_until_it_is_told_to_stop(repository, number):
+    with started(*SERVE, REAL, "--repository", repository, *FREE_PORTS) as process:
+        url = read_until(process, r"ready: gRPC (\S+),")[1]
+        with Classifier(url, REAL) as client:
+            assert client.classify(CAT).top.score > 0.1
+        assert interrupt(process, number) == 0
+
+
+def test_a_killed_command_takes_the_server_with_it(repository):
+    with started(*SERVE, REAL, "--repository", repository, *FREE_PORTS) as process:
+        read_until(process, "ready: gRPC")
+        descendants = psutil.Process(process.pid).children(recursive=True)
+        assert len(descendants) > 1
+        process.kill()
+        _, alive = psutil.wait_procs(descendants, timeout=30)
+        assert not alive
+
+
+def test_options_after_the_dashes_reach_tritonserver(repository):
+    options = ("--", "--grpc-restricted-protocol=health:key=secret")
+    with started(*SERVE, REAL, "--repository", repository, *FREE_PORTS, *options) as process:
+        read_until(process, "grpc_restricted|ready: gRPC|restricted")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["EfficientNetLite"], "did you mean EfficientNetLite0"),
+        (["EfficientNetB7"], "has no model 'EfficientNetB7'"),
+        ([REAL, "--grpc-port", "70000"], "70000"),
+        ([REAL, "--profile", "t4-fp16"], "EfficientNetLite0_net has no t4-fp16.plan"),
+        (["--", "--log-verbose=1"], "name at least one model"),
+    ],
+    ids=["misspelt", "not there", "port", "plan", "no name"],
+)
+def test_what_cant_be_served_is_said_in_a_line(repository, arguments, message):
+    done = run(*SERVE, "--repository", repository, *arguments)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_taken_port_is_named(repository):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(ServerError, match=f"port {port} can't be used"),
+            EmbeddedServer([REAL], repository, ports=Ports(http=port)),
+        ):
+            pass
+
+
+def test_the_servers_own_message_is_shown_when_a_model_fails_to_load(repository, tmp_path):
+    import shutil
+
+    broken = tmp_path / "models"
+    shutil.copytree(repository, broken)
+    (broken / f"{REAL}_net" / "1" / "model.onnx").write_bytes(b"nothing")
+    with (
+        pytest.raises(ServerError, match=rf"(?s)failed to load '{REAL}_net' version 1.*[Pp]rotobuf"),
+        EmbeddedServer([REAL], broken),
+    ):
+        pass
+
+
+def test_only_what_was_chosen_is_loaded(server):
+    with ModelServer(server.url) as control:
+        ready = {status.name for status in control.models() if status.ready}
+    assert ready == {
+        REAL,
+        f"{REAL}_net",
+        "EfficientNetB0_small",
+        "EfficientNetB0_small_net",
+        "preprocess_256_224_cubic",
+    }
+
+
+def test_nothing_is_left_in_the_temporary_folder(repository):
+    def ours() -> set[Path]:
+        return set(Path(tempfile.gettempdir()).glob("tritonclas-*"))
+
+    before = ours()
+    with EmbeddedServer([REAL], repository):
+        assert len(ours() - before) == 1
+    assert ours() == before
