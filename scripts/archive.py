@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +15,8 @@ WeightsKind = Literal["official", "own", "sample", "synthetic"]
 #: Paddle 3 writes a program as JSON, Paddle 2 as a protobuf; the official archives are of the second kind.
 PROGRAMS = ("inference.json", "inference.pdmodel")
 PARAMETERS = "inference.pdiparams"
+
+_CHUNK = 2**22
 
 
 @dataclass(frozen=True)
@@ -42,3 +46,12 @@ class Archive:
     def is_legacy(self) -> bool:
         """True for Paddle 2's format (`inference.pdmodel`)."""
         return self.program.suffix == ".pdmodel"
+
+    @cached_property
+    def parameters_sha256(self) -> str:
+        """SHA-256 of the parameters' file, in hexadecimal."""
+        digest = hashlib.sha256()
+        with self.parameters.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+        return digest.hexdigest()

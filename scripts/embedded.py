@@ -24,6 +24,7 @@ from tritonclas import ModelServer, TritonClasError
 
 BACKENDS = Path(__file__).resolve().parents[1] / "backends"
 LOOPBACK = "127.0.0.1"
+EVERYWHERE = "0.0.0.0"  # noqa: S104  only where a user asks for it
 
 _EXIT_TIMEOUT_S = 10
 _LOG_LINES = 400
@@ -39,19 +40,19 @@ class Ports:
     http: int = 0
     metrics: int = 0
 
-    def chosen(self) -> Ports:
-        """The same with a free port for every 0; ServerError if one that is given is taken."""
+    def chosen(self, address: str = LOOPBACK) -> Ports:
+        """The same with a port free at `address` for every 0; ServerError if one that is given is taken."""
         with contextlib.ExitStack() as stack:  # all held until all are chosen, so that no two are the same
-            sockets = [stack.enter_context(_bound(port)) for port in (self.grpc, self.http, self.metrics)]
+            sockets = [stack.enter_context(_bound(address, port)) for port in (self.grpc, self.http, self.metrics)]
             return Ports(*(bound.getsockname()[1] for bound in sockets))
 
 
 @contextlib.contextmanager
-def _bound(port: int) -> Iterator[socket.socket]:
+def _bound(address: str, port: int) -> Iterator[socket.socket]:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((address, port))
         except OSError as error:
             raise ServerError(
                 f"port {port} can't be used ({error.strerror}); choose another, or 0 for a free one"
@@ -88,7 +89,7 @@ class EmbeddedServer:
     @property
     def url(self) -> str:
         """The gRPC endpoint, HOST:PORT."""
-        return f"{LOOPBACK}:{self.ports.grpc}"
+        return f"{LOOPBACK if self.address == EVERYWHERE else self.address}:{self.ports.grpc}"
 
     @property
     def process(self) -> subprocess.Popen[str]:
@@ -99,7 +100,7 @@ class EmbeddedServer:
         preflight.check()
         with contextlib.ExitStack() as stack:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tritonclas-")))
-            self.ports = self.ports.chosen()
+            self.ports = self.ports.chosen(self.address)
             self._process = processes.start(self._command(_backends(folder)), _environment())
             stack.callback(self._terminate)
             self._reader = threading.Thread(target=self._read, daemon=True)
@@ -140,9 +141,10 @@ class EmbeddedServer:
 
     def _read(self) -> None:
         assert self._process.stdout
-        for line in self._process.stdout:
-            self._lines.append(line.rstrip("\n"))
-            self.log(line.rstrip("\n"))
+        with self._process.stdout as output:
+            for line in output:
+                self._lines.append(line.rstrip("\n"))
+                self.log(line.rstrip("\n"))
 
     def _wait_ready(self) -> None:
         end = time.monotonic() + self.start_timeout_s
@@ -157,7 +159,7 @@ class EmbeddedServer:
 
     def _reason(self) -> str:
         """Why it didn't start, in the server's own words."""
-        return "\n  ".join(["the server didn't start:", *_said(self._lines)])
+        return "\n  ".join(["the server didn't start:", *_said(self._lines.copy())])
 
 
 def _said(lines: Iterable[str]) -> list[str]:

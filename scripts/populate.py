@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from scripts import provenance
 from scripts.arguments import zoo_models
 from scripts.errors import ScriptError
 from scripts.export import export
 from scripts.fetch import fetch
 from scripts.processes import termination_as_interrupt
+from scripts.provenance import Origin
 from scripts.render import ONNX_FILE, REPOSITORY
 from scripts.repository import onnx_path, prepare, publish, staging
-from scripts.verify import Picture, verify
+from scripts.verify import verify
 from tritonclas import zoo
-from tritonclas.cli import example
-from tritonclas.preprocess import Preprocessing
+from tritonclas.cli import example, plain_console
+from tritonclas.preprocess import Pixels, Preprocessing
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 STEPS = ("fetch", "export", "verify", "publish")
@@ -38,7 +37,7 @@ class Populated:
     """
 
     path: Path
-    origin: provenance.Origin
+    origin: Origin
     difference: float | None
 
 
@@ -50,20 +49,27 @@ def populate(
     `weights` is official, sample, synthetic, or the path of a Paddle inference archive. `report` is told
     each step as it begins. A ScriptError says what went wrong; then the repository is as it was.
     """
+    target = onnx_path(model, repository)
     with staging(model, repository) as folder:
-        if not force and (origin := provenance.reusable(onnx_path(model, repository), weights)):
-            prepare(model, origin.kind, repository)
-            return Populated(onnx_path(model, repository), origin, None)
+        there = None if force else Origin.read(target)
+        if there and there.kind == weights:
+            return _reused(model, there, repository)
         report("fetch")
         archive = fetch(model, weights, folder)
+        if there and there == Origin.of(archive):
+            return _reused(model, there, repository)
         report("export")
-        staged = folder / ONNX_FILE
-        export(archive, model, staged)
+        export(archive, model, folder / ONNX_FILE)
         report("verify")
-        agreement = verify(archive, staged, model, example_pictures(model))
+        agreement = verify(archive, folder / ONNX_FILE, model, example_pictures(model))
         report("publish")
-        published = publish(model, staged, archive.kind, repository)
-    return Populated(published, provenance.Origin(archive.kind, archive.source), agreement.difference)
+        publish(model, folder / ONNX_FILE, archive.kind, repository)
+    return Populated(target, Origin.of(archive), agreement.difference)
+
+
+def _reused(model: zoo.Model, there: Origin, repository: Path) -> Populated:
+    prepare(model, there.kind, repository)
+    return Populated(onnx_path(model, repository), there, None)
 
 
 def default_weights(model: zoo.Model) -> str:
@@ -71,7 +77,7 @@ def default_weights(model: zoo.Model) -> str:
     return "official" if model.official else "sample"
 
 
-def example_pictures(model: zoo.Model) -> list[Picture]:
+def example_pictures(model: zoo.Model) -> list[Pixels]:
     """The repository's example photographs as the model's crops."""
     preprocess = Preprocessing(model.resize_short, model.crop, model.interpolation)
     return [preprocess(path.read_bytes()) for path in sorted(EXAMPLES.glob("*.jpg"))]
@@ -87,7 +93,7 @@ def describe(model: zoo.Model, done: Populated) -> str:
 
 def populate_all(models: Sequence[zoo.Model], weights: str | None, repository: Path, *, force: bool = False) -> int:
     """Populate models one after the other, showing progress; returns how many failed."""
-    console = Console(stderr=True)
+    console = plain_console(stderr=True)
     failed = 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
@@ -99,10 +105,10 @@ def populate_all(models: Sequence[zoo.Model], weights: str | None, repository: P
 
             try:
                 done = populate(model, weights or default_weights(model), repository, force=force, report=report)
-                console.print(describe(model, done), highlight=False)
+                console.print(describe(model, done))
             except ScriptError as error:
                 failed += 1
-                console.print(f"Error: {model.name}: {error.message}", style="red", highlight=False, markup=False)
+                console.print(f"Error: {model.name}: {error.message}", style="red")
             progress.remove_task(task)
     return failed
 

@@ -1,4 +1,4 @@
-"""What a published ONNX file says of its origin, and whether it need not be made again."""
+"""What a published ONNX file says of its origin, so that it need not be made again."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from scripts.archive import Archive, WeightsKind
-from scripts.export import EXPORT_VERSION, sha256
+from scripts.export import EXPORT_VERSION
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model's weights come from."""
+    """Where a model's weights come from; `parameters_sha256` is that of the archive's parameters."""
 
     kind: WeightsKind
     source: str
+    parameters_sha256: str
 
+    @classmethod
+    def of(cls, archive: Archive) -> Origin:
+        """What a file made of this archive says."""
+        return cls(archive.kind, archive.source, archive.parameters_sha256)
 
-def reusable(published: Path, weights: str) -> Origin | None:
-    """The published file's origin, if it was made from these weights by this version of the export; None if not."""
-    properties = _properties(published)
-    if properties.get("export_version") != EXPORT_VERSION:
-        return None
-    origin = Origin(cast(WeightsKind, properties.get("weights")), properties.get("source", ""))
-    if origin.kind == "own":
-        same = properties.get("parameters_sha256") == _own_sha256(weights)
-    else:
-        same = origin.kind == weights
-    return origin if same else None
+    @classmethod
+    def read(cls, published: Path) -> Origin | None:
+        """What a published file says; None if there is none, or another version of the export has made it."""
+        properties = _properties(published)
+        if properties.get("export_version") != EXPORT_VERSION:
+            return None
+        kind = cast(WeightsKind, properties["weights"])
+        return cls(kind, properties["source"], properties["parameters_sha256"])
 
 
 def _properties(path: Path) -> dict[str, str]:
@@ -41,9 +43,3 @@ def _properties(path: Path) -> dict[str, str]:
     except (OSError, DecodeError):
         return {}
     return {entry.key: entry.value for entry in model.metadata_props}
-
-
-def _own_sha256(weights: str) -> str | None:
-    if weights in ("official", "sample", "synthetic"):
-        return None
-    return sha256(Archive.open(Path(weights), "own", weights).parameters)

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from scripts.embedded import EmbeddedServer
 from scripts.errors import ArchiveError
@@ -17,13 +16,13 @@ from scripts.processes import termination_as_interrupt
 from scripts.render import REPOSITORY
 from scripts.repository import onnx_path
 from tritonclas import Classification, Classifier, zoo
-from tritonclas.cli import example, top_k_table
+from tritonclas.cli import example, plain_console, show_top_k
 
 SAMPLE = "EfficientNetLite0"
 FIRST_OF_THE_ZOO = "EfficientNetB0"
 REPORT = Path("reports", "quickstart")
 
-console = Console(highlight=False)
+console = plain_console()
 
 
 def populate_sample(repository: Path) -> Populated:
@@ -40,7 +39,7 @@ def populate_first(repository: Path) -> Populated:
         try:
             return populate(model, kinds[0], repository)
         except ArchiveError as error:
-            console.print(f"{model.name}: no official weights ({error.message})", style="yellow", markup=False)
+            console.print(f"{model.name}: no official weights ({error.message})", style="yellow")
     with console.status(f"{model.name}: exporting synthetic weights instead"):
         return populate(model, "synthetic", repository)
 
@@ -51,7 +50,7 @@ def classify_examples(url: str, model: str) -> None:
         pictures = sorted(EXAMPLES.glob("*.jpg"))
         for picture, result in zip(pictures, classifier.classify_many(pictures), strict=True):
             assert isinstance(result, Classification)
-            console.print(top_k_table(picture.name, result))
+            show_top_k(console, picture.name, result)
             console.print()
 
 
@@ -67,7 +66,7 @@ def load_test(url: str, models: list[str], duration_s: float) -> None:
 
 def headline(number: int, text: str) -> None:
     """Where we are."""
-    console.rule(f"[bold]{number}/4  {text}", align="left")
+    console.rule(f"{number}/4  {text}", align="left", style="bold")
 
 
 @click.command(epilog=example("python -m scripts.quickstart"))

@@ -23,7 +23,8 @@ LABELS_FILE = "labels.txt"
 HEADER = "# Rendered from the zoo by python -m scripts.render; docs/model_repository.md gives the reasons.\n"
 MAX_QUEUE_SIZE = 128
 DEFAULT_QUEUE_TIMEOUT_US = 10_000_000
-PREPROCESS_INSTANCES = 2
+#: At least two, or an idle server may let a request lie for half a second: docs/model_repository.md.
+INSTANCES = 2
 
 Files = dict[Path, str]
 
@@ -99,7 +100,7 @@ def preprocessor(sharing: list[Model]) -> pb.ModelConfig:
         output=[pb.ModelOutput(name="pixels", data_type=pb.TYPE_UINT8, dims=[model.crop, model.crop, 3])],
         dynamic_batching=_dynamic_batching(),
         instance_group=[
-            pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_CPU, count=PREPROCESS_INSTANCES),
+            pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_CPU, count=INSTANCES),
         ],
         parameters={
             "resize_short": _parameter(model.resize_short),
@@ -115,7 +116,7 @@ def network(model: Model) -> pb.ModelConfig:
         model,
         backend="onnxruntime",
         default_model_filename=ONNX_FILE,
-        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_AUTO, count=1)],
+        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_AUTO, count=INSTANCES)],
         model_warmup=[_warmup(model, 1)],
     )
 
@@ -126,7 +127,7 @@ def plan(model: Model, profile: Profile) -> pb.ModelConfig:
         model,
         backend="tensorrt",
         default_model_filename=profile.plan,
-        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_GPU, count=1)],
+        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_GPU, count=INSTANCES)],
         model_warmup=[_warmup(model, 1), _warmup(model, model.max_batch_size)],
     )
 
@@ -186,7 +187,7 @@ def differences(files: Files, repository: Path) -> Iterator[Path]:
     """Configurations that are missing in `repository`, say something else, or have no row in the zoo."""
     for path, text in files.items():
         target = repository / path
-        if not target.is_file() or target.read_text(encoding="utf-8") != text:
+        if not target.is_file() or target.read_bytes() != text.encode():
             yield path
     for found in sorted(repository.rglob("*.pbtxt")):
         if found.relative_to(repository) not in files:

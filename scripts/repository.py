@@ -17,7 +17,7 @@ from scripts.archive import WeightsKind
 from scripts.errors import ScriptError
 from scripts.render import LABELS_FILE, ONNX_FILE, config_path, render
 from tritonclas.results import SYNTHETIC_LABEL
-from tritonclas.zoo import Model, imagenet_labels, near_matches
+from tritonclas.zoo import Model, imagenet_labels, is_part, near_matches
 
 VERSION = "1"
 _STAGING = ".populate-"
@@ -86,8 +86,7 @@ def _write(path: Path, text: str) -> None:
 def check_servable(name: str, repository: Path, profile: str | None = None) -> None:
     """ScriptError, saying what to do, unless the repository has the model and every file that it needs."""
     if not (repository / config_path(name)).is_file():
-        known = sorted(path.parent.name for path in repository.glob("*/config.pbtxt"))
-        public = [name for name in known if not name.endswith("_net") and not name.startswith("preprocess_")]
+        public = sorted(path.parent.name for path in repository.glob("*/config.pbtxt") if not is_part(path.parent.name))
         raise ScriptError(f"{repository} has no model {name!r}; {near_matches(name, public)}")
     config = _config(name, repository, profile)
     for step in config.ensemble_scheduling.step:
@@ -104,7 +103,7 @@ def _config(name: str, repository: Path, profile: str | None) -> pb.ModelConfig:
         path = repository / config_path(name)
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
-    except text_format.ParseError as error:
+    except (text_format.ParseError, UnicodeDecodeError) as error:
         raise ScriptError(f"{path} isn't a model configuration: {error}") from error
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import numpy as np
 import triton_python_backend_utils as pb_utils
+
 from tritonclas.preprocess import BadImage, Preprocessing, describe_rejections
 
 _NUMBERS = ("resize_short", "crop", "max_pixels")
@@ -51,7 +52,7 @@ def _preprocessing(parameters: dict[str, dict[str, str]]) -> Preprocessing:
 
 def _threads(instance_groups: list[dict[str, Any]]) -> int:
     """An equal share of the cores that this process may use for each instance, at least one."""
-    instances = sum(group["count"] for group in instance_groups)
+    instances: int = sum(group["count"] for group in instance_groups)
     return max(1, len(os.sched_getaffinity(0)) // instances)
 
 

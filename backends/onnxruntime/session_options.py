@@ -28,7 +28,7 @@ def session_options(config: dict[str, Any], instance_kind: str) -> ort.SessionOp
     options = ort.SessionOptions()
     # Threads that spin while they wait take the cores from the preprocessing.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.graph_optimization_level = _GRAPH_LEVELS[int(config["optimization"].get("graph", {}).get("level", 0))]
+    options.graph_optimization_level = _graph_level(config)
     options.intra_op_num_threads = int(parameters.get("intra_op_thread_count", 0))
     options.inter_op_num_threads = int(parameters.get("inter_op_thread_count", 0))
     options.execution_mode = _chosen(parameters, "execution_mode", _EXECUTION_MODES)
@@ -44,6 +44,13 @@ def _refuse_gpu(config: dict[str, Any], instance_kind: str) -> None:
     accelerators = config["optimization"].get("execution_accelerators", {})
     if any(accelerators.values()):
         raise ValueError("optimization.execution_accelerators can't be honoured: this backend runs on the CPU only")
+
+
+def _graph_level(config: dict[str, Any]) -> Any:
+    level = int(config["optimization"].get("graph", {}).get("level", 0))
+    if level not in _GRAPH_LEVELS:
+        raise ValueError(f"optimization.graph.level is {level}; it must be -1, 1 or 2")
+    return _GRAPH_LEVELS[level]
 
 
 def _chosen(parameters: dict[str, str], key: str, choices: dict[str, Any]) -> Any:

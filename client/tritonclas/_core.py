@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar, Union
+from typing import Any, TypeVar, Union
 
 from tritonclas import _messages, images
 from tritonclas._exchange import Call, Exchange, Pause
@@ -19,11 +19,8 @@ from tritonclas.errors import (
     ServerUnavailable,
 )
 from tritonclas.images import ImageSource
-from tritonclas.preprocess import BadImage, Preprocessing, parse_rejections
+from tritonclas.preprocess import BadImage, Pixels, Preprocessing, parse_rejections
 from tritonclas.results import ModelStatistics, ModelStatus
-
-if TYPE_CHECKING:
-    from tritonclas.preprocess import Pixels
 
 T = TypeVar("T")
 
@@ -47,7 +44,7 @@ class ModelFacts:
 def model_facts(call: Call) -> Exchange[ModelFacts]:
     """Read the configuration of the call's model and, of an ensemble, of its preprocessing."""
     config = yield from _config(call, call.model or "")
-    facts = ModelFacts(config.max_batch_size, config.output[0].dims[0])
+    facts = ModelFacts(max(1, config.max_batch_size), config.output[0].dims[0])
     steps = [step.model_name for step in config.ensemble_scheduling.step]
     if len(steps) != 2:
         return facts

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from tritonclas._arguments import check_timeout
 from tritonclas._faults import error_class
 from tritonclas.errors import DeadlineExceeded, TritonClasError
 
@@ -73,6 +74,12 @@ class Call:
     deadline: Deadline
     model: str | None = None
     attempts: int = 0
+
+    @classmethod
+    def within(cls, timeout_s: float, endpoint: str, model: str | None = None) -> Call:
+        """A call that begins now and may take so many seconds; InvalidRequest if that isn't a sensible number."""
+        check_timeout(timeout_s)
+        return cls(endpoint, Deadline.after(timeout_s), model)
 
     def rpc(self, method: str, request: Any) -> Exchange[Any]:
         """Exchange one message; any failure becomes an error of this package with the call's context."""

@@ -33,13 +33,18 @@ _BY_MESSAGE: tuple[tuple[str, str, Kind], ...] = (
     ("NOT_FOUND", "has no available versions", errors.ModelNotReady),
     ("UNAVAILABLE", "is not ready", errors.ModelNotReady),
     ("UNAVAILABLE", "is not found", errors.ModelNotFound),
-    ("INVALID_ARGUMENT", "is not found", errors.ModelNotFound),
+    ("INTERNAL", "failed to poll from model repository", errors.ModelNotFound),
 )
 
 _HINTS: tuple[tuple[str, str], ...] = (
     ("Connection refused", "no server listens there (connection refused)"),
     ("http1.x server", "an HTTP server answers there; give Triton's gRPC port (8001 unless told otherwise)"),
     ("DNS resolution failed", "the host name can't be resolved"),
+    ("hostname lookup error", "the host name can't be resolved"),
+    (
+        "Failed parsing HTTP/2",
+        "something else than gRPC answers there; give Triton's gRPC port (8001 unless told otherwise)",
+    ),
     ("Socket closed", "the connection was closed; is that Triton's gRPC port (8001 unless told otherwise)?"),
     ("Deadline Exceeded", "no answer within the deadline"),
 )

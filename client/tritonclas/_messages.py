@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
+from tritonclas.preprocess import Pixels
 from tritonclas.results import Classification, Label, ModelStatistics, ModelStatus
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from tritonclas.preprocess import Pixels
 
 OUTPUT = "probabilities"
 _NS = 1e-9

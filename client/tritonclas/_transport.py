@@ -14,10 +14,13 @@ T = TypeVar("T")
 
 #: Answers are a few kilobytes a picture; probabilities of a large batch stay far below this.
 _MAX_ANSWER_BYTES = 64 * 2**20
+#: The reasons why the pictures of a batch are rejected travel in the status message, which gRPC counts as metadata.
+_MAX_REASONS_BYTES = 2**20
 
 _CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),  # Triton's own limit holds
     ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
+    ("grpc.max_metadata_size", _MAX_REASONS_BYTES),
     ("grpc.enable_retries", 0),  # gRPC can't tell an overloaded server from a lost connection
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -11,16 +11,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tritonclas import _core, _messages
-from tritonclas._exchange import Call, Deadline
+from tritonclas._arguments import check_counts, check_endpoint, check_several
+from tritonclas._exchange import Call
 from tritonclas._transport import GrpcTransport, Transport, carry_out
 from tritonclas.errors import ImageRejected, InvalidRequest
 from tritonclas.images import ImageSource
 from tritonclas.results import Classification
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from typing_extensions import Self
 
 T = TypeVar("T")
@@ -75,26 +76,32 @@ class Classifier:
         batch_size: int = 8,
         in_flight: int = 4,
         timeout_s: float | None = None,
-    ) -> Iterator[Classification | ImageRejected]:
+    ) -> Generator[Classification | ImageRejected, None, None]:
         """Classify any number of images lazily, in order: one result for each, an ImageRejected for a bad one.
 
         Images are sent `batch_size` to a request, with at most `in_flight` requests under way; no more of
         `images` is read than these need. `timeout_s` holds for each request.
         """
-        _check_positive(top_k=top_k, batch_size=batch_size, in_flight=in_flight)
+        check_several(images)
+        check_counts(top_k=top_k, batch_size=batch_size, in_flight=in_flight)
         answer = partial(self._classify_batch, top_k=top_k, timeout_s=timeout_s)
         return _pipelined(answer, images, batch_size, in_flight)
 
     def probabilities(self, images: Sequence[ImageSource], *, timeout_s: float | None = None) -> NDArray[np.float32]:
         """Probabilities of all classes, float32 [N, classes], in as few requests as the model's batch size allows."""
+        check_several(images)
         call = self._call(timeout_s)
         facts = self._model_facts(call)
-        size = max(1, facts.max_batch_size)
         rows: list[NDArray[np.float32]] = []
-        for first in range(0, len(images), size):
-            part = images[first : first + size]
+        for first in range(0, len(images), facts.max_batch_size):
+            part = images[first : first + facts.max_batch_size]
             rows += _core.only(self._answer(call, part, first, None, _messages.probabilities))
         return np.stack(rows) if rows else np.empty((0, facts.classes), np.float32)
+
+    @property
+    def max_batch_size(self) -> int:
+        """How many images one request may hold; read from the server once."""
+        return self._model_facts(self._call(None)).max_batch_size
 
     def close(self) -> None:
         """End the connection. The classifier can't be used afterwards."""
@@ -114,7 +121,7 @@ class Classifier:
     def _classify_batch(
         self, images: Sequence[ImageSource], first: int, top_k: int, timeout_s: float | None
     ) -> list[Classification | ImageRejected]:
-        _check_positive(top_k=top_k)
+        check_counts(top_k=top_k)
         read = partial(_messages.classifications, self.model)
         return self._answer(self._call(timeout_s), images, first, top_k, read)
 
@@ -144,12 +151,12 @@ class Classifier:
         return self._facts
 
     def _call(self, timeout_s: float | None) -> Call:
-        return Call(self.url, Deadline.after(self.timeout_s if timeout_s is None else timeout_s), self.model)
+        return Call.within(self.timeout_s if timeout_s is None else timeout_s, self.url, self.model)
 
 
 def _pipelined(
     answer: Callable[[Sequence[ImageSource], int], list[T]], images: Iterable[ImageSource], size: int, in_flight: int
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """Answers in order, with at most `in_flight` batches under way; leaving early cancels what hasn't begun."""
     source = iter(images)
     under_way: deque[Future[list[T]]] = deque()
@@ -164,17 +171,4 @@ def _pipelined(
                 return
             yield from under_way.popleft().result()
     finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def check_endpoint(url: str) -> None:
-    """InvalidRequest unless it looks like HOST:PORT."""
-    host, separator, port = url.rpartition(":")
-    if "/" in url or not (host and separator and port.isdigit()):
-        raise InvalidRequest(f"{url!r} isn't a gRPC endpoint; give HOST:PORT, such as localhost:8001")
-
-
-def _check_positive(**values: int) -> None:
-    for name, value in values.items():
-        if value < 1:
-            raise InvalidRequest(f"{name} is {value}; it must be at least 1")
+        pool.shutdown(wait=False, cancel_futures=True)

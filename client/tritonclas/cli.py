@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tritonclas import (
     Classification,
@@ -22,7 +24,7 @@ from tritonclas import (
     ModelStatus,
     TritonClasError,
 )
-from tritonclas.zoo import near_matches
+from tritonclas.zoo import is_part, near_matches
 
 
 def example(command: str) -> str:
@@ -89,8 +91,9 @@ def classify(
 
 
 def _with_near_matches(error: ModelNotFound, url: str, model: str) -> click.ClickException:
-    with ModelServer(url) as server:
-        known = [status.name for status in server.models() if status.ready and not _is_part(status.name)]
+    known: list[str] = []
+    with ModelServer(url) as server, contextlib.suppress(TritonClasError):  # the index may be restricted
+        known = [status.name for status in server.models() if status.ready and not is_part(status.name)]
     return click.ClickException(f"{error}; {near_matches(model, known)}" if known else str(error))
 
 
@@ -101,27 +104,33 @@ def _show_json(images: Iterable[str], results: Iterable[Classification | ImageRe
         else {"image": image, **result.to_dict()}
         for image, result in zip(images, results, strict=True)
     ]
-    click.echo(json.dumps(answers, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(answers, indent=2))
 
 
 def _show(images: Iterable[str], results: Iterable[Classification | ImageRejected]) -> None:
-    console = Console()
+    console = plain_console()
     for image, result in zip(images, results, strict=True):
         if isinstance(result, ImageRejected):
             click.echo(f"Error: {result}", err=True)
         else:
-            console.print(top_k_table(image, result))
+            show_top_k(console, image, result)
 
 
-def top_k_table(image: str, result: Classification) -> Table:
-    """The classes of one picture with their scores."""
-    table = Table(title=f"{image} · {result.model}", title_justify="left", title_style="bold", box=None)
+def plain_console(**options: Any) -> Console:
+    """A console that prints names as they are: no markup, no emoji, and no line broken within a word."""
+    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True, **options)
+
+
+def show_top_k(console: Console, image: str, result: Classification) -> None:
+    """Print the classes of one picture with their scores."""
+    table = Table(box=None)
     table.add_column("score", justify="right")
     table.add_column("class", justify="right")
     table.add_column("name")
     for label in result.labels:
-        table.add_row(f"{label.score:.4f}", str(label.index), label.name)
-    return table
+        table.add_row(f"{label.score:.4f}", str(label.index), Text(label.name))
+    console.print(f"{image} · {result.model}", style="bold")
+    console.print(table)
 
 
 @main.command(epilog=example("tritonclas models --url triton.example:8001"))
@@ -131,7 +140,7 @@ def top_k_table(image: str, result: Classification) -> Table:
 def models(url: str, everything: bool, as_json: bool) -> None:
     """List the models in the server's repository and whether they are ready."""
     with ModelServer(url) as server:
-        found = [status for status in server.models() if everything or not _is_part(status.name)]
+        found = [status for status in server.models() if everything or not is_part(status.name)]
     if as_json:
         click.echo(json.dumps([asdict(status) for status in found], indent=2))
         return
@@ -160,11 +169,6 @@ def _stats_row(stats: ModelStatistics) -> tuple[str, ...]:
     return stats.name, *map(str, counts), *means
 
 
-def _is_part(name: str) -> bool:
-    """True for what ensembles consist of, by the names that this project gives it."""
-    return name.endswith("_net") or name.startswith("preprocess_")
-
-
 def _state(status: ModelStatus) -> str:
     return f"{status.state or 'not loaded'} {status.reason}".strip()
 
@@ -172,5 +176,5 @@ def _state(status: ModelStatus) -> str:
 def _print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     table = Table(*columns, box=None)
     for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+        table.add_row(*map(Text, row))
+    plain_console().print(table)

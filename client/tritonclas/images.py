@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import io
 import os
+import struct
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Union
+from typing import Protocol, Union
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from tritonclas.preprocess import BadImage, Preprocessing
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from tritonclas.preprocess import Pixels
+from tritonclas.preprocess import BadImage, Pixels, Preprocessing
 
 
 class BinaryFile(Protocol):
@@ -54,7 +52,7 @@ def crop(source: ImageSource, preprocessing: Preprocessing) -> Pixels:
 
 def _read(source: ImageSource) -> bytes | Pixels:
     if isinstance(source, (str, os.PathLike)):
-        return _read_file(Path(source))
+        return _content(Path(source).read_bytes)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source)
     if isinstance(source, np.ndarray):
@@ -62,25 +60,22 @@ def _read(source: ImageSource) -> bytes | Pixels:
     if isinstance(source, Image.Image):
         return _png_of_pillow(source)
     if hasattr(source, "read"):
-        return _checked_bytes(source.read())
+        return _content(source.read)
     raise BadImage(
         f"a {type(source).__module__}.{type(source).__qualname__} isn't an image; give a path, encoded bytes, "
         "a binary file, a PIL.Image or a uint8 array [height, width, 3]"
     )
 
 
-def _read_file(path: Path) -> bytes:
+def _content(read: Callable[[], object]) -> bytes:
     try:
-        return path.read_bytes()
+        content = read()
     except FileNotFoundError:
         raise BadImage("no such file") from None
     except IsADirectoryError:
         raise BadImage("it is a folder, not a picture") from None
-    except OSError as error:
-        raise BadImage(f"can't be read ({error.strerror})") from error
-
-
-def _checked_bytes(content: object) -> bytes:
+    except (OSError, ValueError) as error:  # ValueError: a closed file, a path with a NUL
+        raise BadImage(f"can't be read ({error})") from error
     if not isinstance(content, bytes):
         raise BadImage("the file is open in text mode; open it with mode 'rb'")
     return content
@@ -102,7 +97,20 @@ def _png_of(rgb: Pixels) -> bytes:
 
 
 def _png_of_pillow(image: Image.Image) -> bytes:
-    upright = ImageOps.exif_transpose(image)
     buffer = io.BytesIO()
-    (upright if upright.mode in _PNG_MODES else upright.convert("RGB")).save(buffer, "PNG", compress_level=1)
+    try:
+        _savable(ImageOps.exif_transpose(image)).save(buffer, "PNG", compress_level=1)
+    except (OSError, ValueError, SyntaxError, struct.error) as error:  # closed, cut short, or empty
+        raise BadImage(f"the PIL.Image can't be read ({error})") from error
     return buffer.getvalue()
+
+
+def _savable(image: Image.Image) -> Image.Image:
+    """The image in a mode that PNG has: 16-bit greyscale stays so, which OpenCV scales to 8 bits."""
+    if image.mode in _PNG_MODES:
+        return image
+    if image.mode == "I":
+        return image.convert("I;16")
+    if image.mode == "F":
+        raise BadImage("a PIL.Image of mode F has no range of values that means black to white; convert it to L or RGB")
+    return image.convert("RGB")

@@ -8,21 +8,17 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from tritonclas.zoo import Interpolation
 
-    from tritonclas.zoo import Interpolation
-
-    Pixels = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
 
 #: Pictures of more pixels are refused before they are decoded: 64 megapixels are 192 MB of RGB.
 MAX_PIXELS = 64_000_000
@@ -31,7 +27,8 @@ MAX_PIXELS = 64_000_000
 _LARGEST_MAX_PIXELS = 178_956_970
 
 #: Pillow's names of the formats that OpenCV's wheels decode. Pillow reads the header, OpenCV the pixels.
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "JPEG2000", "PPM", "SUN")
+#: JPEG 2000 isn't among them: OpenCV 4.11 crashes on files whose two headers disagree.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "SUN")
 
 _REJECTION = re.compile(r"image (\d+) rejected: (.*?)(?=; image \d+ rejected: |$)")
 
@@ -56,6 +53,10 @@ class Preprocessing:
             raise ValueError(f"interpolation is {self.interpolation!r}; it must be cubic or linear")
         if not 0 < self.max_pixels <= _LARGEST_MAX_PIXELS:
             raise ValueError(f"max_pixels is {self.max_pixels}; it must be positive and at most {_LARGEST_MAX_PIXELS}")
+        if self.resize_short**2 > self.max_pixels:
+            raise ValueError(
+                f"resize_short is {self.resize_short}; its square must be at most max_pixels, {self.max_pixels}"
+            )
         if not 0 < self.crop <= self.resize_short:
             raise ValueError(f"crop is {self.crop}; it must be positive and at most resize_short, {self.resize_short}")
 
@@ -92,15 +93,13 @@ def check_header(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int
     if not encoded:
         raise BadImage("the file is empty")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of sizes that are checked below
-            with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-                width, height = image.size
+        with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+            width, height = image.size
     except UnidentifiedImageError:
         raise BadImage(
             f"not a picture in one of the formats {', '.join(FORMATS)} (begins with {encoded[:8]!r})"
         ) from None
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImage(f"far above the limit of {max_pixels} pixels ({error})") from error
     except Exception as error:  # Pillow's readers raise almost anything on a damaged header
         raise BadImage(f"damaged header ({type(error).__name__}: {error})") from error

@@ -7,9 +7,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tritonclas import _core, _messages
-from tritonclas._exchange import Call, Deadline
+from tritonclas._arguments import check_endpoint
+from tritonclas._exchange import Call
 from tritonclas._transport import GrpcTransport, Transport, carry_out
-from tritonclas.classifier import DEFAULT_TIMEOUT_S, check_endpoint
+from tritonclas.classifier import DEFAULT_TIMEOUT_S
 from tritonclas.results import ModelStatistics, ModelStatus
 
 if TYPE_CHECKING:
@@ -40,9 +41,10 @@ class ModelServer:
             question = _core.server_is(self._call(model), "ModelReady", _messages.model_ready(model))
         return carry_out(question, self._transport)
 
-    def wait_ready(self, models: Sequence[str] = (), *, timeout_s: float | None = None) -> None:
+    def wait_ready(self, models: str | Sequence[str] = (), *, timeout_s: float | None = None) -> None:
         """Wait until the server and these models answer requests; DeadlineExceeded if that takes too long."""
-        carry_out(_core.wait_ready(self._call(timeout_s=timeout_s), models), self._transport)
+        names = [models] if isinstance(models, str) else models
+        carry_out(_core.wait_ready(self._call(timeout_s=timeout_s), names), self._transport)
 
     def version(self) -> str:
         """Triton's version, such as 2.51.0."""
@@ -80,4 +82,4 @@ class ModelServer:
         return f"ModelServer({self.url!r})"
 
     def _call(self, model: str | None = None, timeout_s: float | None = None) -> Call:
-        return Call(self.url, Deadline.after(self.timeout_s if timeout_s is None else timeout_s), model)
+        return Call.within(self.timeout_s if timeout_s is None else timeout_s, self.url, model)

@@ -228,6 +228,11 @@ def by_name(rows: tuple[Model, ...]) -> Mapping[str, Model]:
 MODELS: Mapping[str, Model] = by_name(_ROWS)
 
 
+def is_part(name: str) -> bool:
+    """True for the name of what ensembles consist of: a network alone, or a preprocessing model."""
+    return name.endswith("_net") or name.startswith("preprocess_")
+
+
 class UnknownModel(LookupError):
     """No row of that name; the message lists the nearest ones."""
 

@@ -75,7 +75,7 @@ def test_a_configuration_that_is_there_is_kept(archive, tmp_path):
     [
         ("EfficientNetB", "synthetic", "did you mean"),
         (SYNTHETIC, "sample", "sample"),
-        (SYNTHETIC, "/nowhere", "/nowhere is not a folder"),
+        (SYNTHETIC, "/nowhere", "no weights '/nowhere'"),
         ("EfficientNetB1", "{archive}", "240"),
     ],
     ids=["misspelt", "no sample", "no folder", "another model's"],

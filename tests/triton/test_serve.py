@@ -15,7 +15,7 @@ from scripts.errors import ServerError
 from tests.triton.commands import interrupt, read_until, run, started
 from tests.triton.conftest import REAL
 from tests.triton.test_faults import CAT
-from tritonclas import Classifier, ModelServer
+from tritonclas import AccessDenied, Classifier, ModelServer
 
 SERVE = ("-m", "scripts.serve")
 FREE_PORTS = ("--grpc-port", 0, "--http-port", 0, "--metrics-port", 0)
@@ -41,9 +41,12 @@ def test_a_killed_command_takes_the_server_with_it(repository):
 
 
 def test_options_after_the_dashes_reach_tritonserver(repository):
-    options = ("--", "--grpc-restricted-protocol=health:key=secret")
+    options = ("--", "--grpc-restricted-protocol=model-repository:key=secret")
     with started(*SERVE, REAL, "--repository", repository, *FREE_PORTS, *options) as process:
-        read_until(process, "grpc_restricted|ready: gRPC|restricted")
+        url = read_until(process, r"ready: gRPC (\S+),")[1]
+        with ModelServer(url) as control, pytest.raises(AccessDenied):
+            control.models()
+        interrupt(process)
 
 
 @pytest.mark.parametrize(

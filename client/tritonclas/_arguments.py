@@ -1,0 +1,37 @@
+"""What callers may ask for: InvalidRequest names the argument that is wrong, before anything is sent."""
+
+from __future__ import annotations
+
+import os
+
+from tritonclas.errors import InvalidRequest
+
+#: A year: longer timeouts don't fit the units that gRPC and Triton count them in.
+MAX_TIMEOUT_S = 365 * 86_400.0
+MAX_COUNT = 2**31 - 1
+
+
+def check_endpoint(url: str) -> None:
+    """It must look like HOST:PORT."""
+    host, separator, port = url.rpartition(":")
+    if "/" in url or not (host and separator and port.isascii() and port.isdigit()):
+        raise InvalidRequest(f"{url!r} isn't a gRPC endpoint; give HOST:PORT, such as localhost:8001")
+
+
+def check_counts(**values: int) -> None:
+    """Counts must be positive and fit 32 bits."""
+    for name, value in values.items():
+        if not 1 <= value <= MAX_COUNT:
+            raise InvalidRequest(f"{name} is {value}; it must be from 1 to {MAX_COUNT}")
+
+
+def check_timeout(timeout_s: float) -> None:
+    """Seconds, at most a year, and a number; no time at all is a deadline that is over already."""
+    if not timeout_s <= MAX_TIMEOUT_S:
+        raise InvalidRequest(f"timeout_s is {timeout_s}; it must be at most {MAX_TIMEOUT_S:g} seconds")
+
+
+def check_several(images: object) -> None:
+    """A path or a file's bytes can be iterated over, but its characters aren't images."""
+    if isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)):
+        raise InvalidRequest(f"{type(images).__name__} is one image; give a list of images, or call classify")

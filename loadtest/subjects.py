@@ -1,0 +1,52 @@
+"""The models of a sweep, looked at before the first cell: there, ready, and large enough for the batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from loadtest.errors import LoadTestError
+from loadtest.workload import Workload
+from tritonclas import Classifier, ModelServer, ModelStatus
+from tritonclas.zoo import is_part, near_matches
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model that answers. `synthetic` means random weights."""
+
+    name: str
+    max_batch_size: int
+    synthetic: bool
+
+
+def check_ready(server: ModelServer, names: Iterable[str]) -> None:
+    """LoadTestError, naming what is there instead, unless all models are ready."""
+    missing = [name for name in names if not server.ready(name)]
+    if missing:
+        raise LoadTestError(f"{server.url}: {why_not_ready(missing[0], server.models())}")
+
+
+def why_not_ready(name: str, known: Sequence[ModelStatus]) -> str:
+    """What is wrong with the name of a model, and what could be meant."""
+    for status in known:
+        if status.name == name:
+            return f"{name} is {status.state or 'not loaded'}; load it first {status.reason}".strip()
+    ready = [status.name for status in known if status.ready and not is_part(status.name)]
+    return f"there is no model {name!r}; {near_matches(name, ready) if ready else 'no model is ready'}"
+
+
+def examine(probe: Workload) -> Subject:
+    """Classify the workload's first picture and read the model's configuration."""
+    with Classifier(probe.url, probe.model, preprocess=probe.preprocess, timeout_s=probe.timeout_s) as classifier:
+        answer = classifier.classify(probe.pictures[0], top_k=1)
+        return Subject(probe.model, classifier.max_batch_size, answer.synthetic)
+
+
+def check_batch_sizes(subjects: Iterable[Subject], batch_sizes: Sequence[int]) -> None:
+    """LoadTestError if a model can't take the largest batch in one request."""
+    for subject in subjects:
+        if (largest := max(batch_sizes)) > subject.max_batch_size:
+            raise LoadTestError(
+                f"{subject.name} takes at most {subject.max_batch_size} images a request; --batch-sizes has {largest}"
+            )

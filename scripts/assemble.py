@@ -1,0 +1,38 @@
+"""Writes the archive of a network whose weights we make ourselves, in Paddle 3's format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from scripts import sample, synthetic
+from scripts.archive import Archive
+from scripts.networks import with_softmax
+from scripts.quiet_paddle import paddle
+from scripts.unpack import replacing
+from tritonclas import zoo
+
+Kind = Literal["sample", "synthetic"]
+
+#: What builds a row's network up to its logits, and what is said of its weights.
+BUILDERS: Mapping[Kind, tuple[Callable[[zoo.Model], paddle.nn.Layer], str]] = MappingProxyType(
+    {"sample": (sample.build, sample.SOURCE), "synthetic": (synthetic.build, synthetic.SOURCE)}
+)
+
+
+def assemble(model: zoo.Model, kind: Kind, folder: Path) -> Archive:
+    """The row's archive with weights of that kind, in `folder`: what was there before is replaced."""
+    build, source = BUILDERS[kind]
+    # Paddle numbers parameters through the whole process; the guard lets each archive begin at 0.
+    with replacing(folder) as fresh, paddle.utils.unique_name.guard():
+        save(with_softmax(build(model)), model.crop, fresh)
+    return Archive.open(folder, kind, source)
+
+
+def save(layer: paddle.nn.Layer, crop: int, folder: Path) -> None:
+    """Writes `inference.json` and `inference.pdiparams`, with an input `x`, float32 [N, 3, crop, crop]."""
+    layer.eval()
+    pixels = paddle.static.InputSpec([None, 3, crop, crop], "float32", "x")
+    paddle.jit.save(layer, str(folder / "inference"), input_spec=[pixels])

@@ -1,0 +1,142 @@
+"""A Paddle inference archive becomes one self-contained ONNX file that takes pixels and answers probabilities."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from scripts.archive import Archive
+from scripts.arguments import zoo_model
+from scripts.children import ChildFailed, run_child
+from scripts.errors import ExportError
+from scripts.graph import edit, passes
+from scripts.onnx_file import write_model
+from scripts.parameters import Parameter, read_parameters
+from scripts.signature import check_signature
+from tritonclas import zoo
+from tritonclas.cli import example
+
+#: ONNX Runtime 1.19, the one in Triton 24.09, reads up to 10; opset 17 came with 8.
+IR_VERSION = 8
+PRODUCER = "tritonclas"
+#: Stands in every file: raise it when an archive's export changes, so that published files are made again.
+EXPORT_VERSION = "1"
+
+#: Protobuf's limit of 2 GiB for a message, less room for the graph itself.
+_LARGEST_WEIGHTS = 2**31 - 2**22
+
+
+def export(archive: Archive, model: zoo.Model, target: Path) -> None:
+    """Writes `target`: `pixels` UINT8 [batch, crop, crop, 3] to `probabilities` FP32 [batch, classes].
+
+    ArchiveError if the archive is damaged or isn't the model's; ExportError if it can't be converted.
+    On an error nothing is written, and a file that was there before stays.
+    """
+    weights = read_parameters(archive)
+    _refuse_too_large(weights, model)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=_folder(target)) as folder:
+        scratch = Path(folder)
+        converted = _structure(archive, scratch)
+        check_signature(converted, archive, model)
+        attach(converted, weights, archive)
+        for transform in passes(model):
+            transform(converted)
+        _describe(converted, archive, model)
+        finished = scratch / target.name
+        write_model(converted, finished)
+        finished.replace(target)
+
+
+def _refuse_too_large(weights: Iterable[Parameter], model: zoo.Model) -> None:
+    size = sum(parameter.nbytes for parameter in weights)
+    if size > _LARGEST_WEIGHTS:
+        raise ExportError(
+            f"{model.name}'s weights are {size / 2**30:.1f} GiB, and one ONNX file holds at most 2 GiB: "
+            "larger models aren't supported yet; choose a smaller one"
+        )
+
+
+def _folder(target: Path) -> Path:
+    if not target.parent.is_dir():
+        raise ExportError(f"{target.parent} is not a folder; make it first, or write the ONNX file elsewhere")
+    return target.parent
+
+
+def _structure(archive: Archive, scratch: Path) -> onnx.ModelProto:
+    """The program's graph as paddle2onnx converts it, without weights."""
+    converted = scratch / "structure.onnx"
+    try:
+        run_child("structure", archive.program, converted, scratch=scratch)
+    except ChildFailed as error:
+        raise ExportError(f"paddle2onnx can't convert {archive.program}: {error}") from None
+    return onnx.load(converted)
+
+
+def attach(converted: onnx.ModelProto, weights: Iterable[Parameter], archive: Archive) -> None:
+    """Adds the weights that the graph uses as initializers that refer to the archive's parameters file.
+
+    The elements stay on disk until a pass needs them. ExportError if the graph uses any that the archive lacks.
+    """
+    graph = converted.graph
+    missing = _unmade(graph)
+    for parameter in weights:
+        if parameter.name in missing:
+            missing.remove(parameter.name)
+            dtype = helper.np_dtype_to_tensor_dtype(np.dtype(parameter.dtype))
+            tensor = TensorProto(name=parameter.name, data_type=dtype, dims=parameter.shape)
+            edit.refer(tensor, archive.parameters, parameter.offset, parameter.nbytes)
+            graph.initializer.append(tensor)
+    if missing:
+        raise ExportError(
+            f"paddle2onnx's graph of {archive.program} uses {min(missing)}, and the archive has no such parameter; "
+            "export the model again with the PaddlePaddle that this project locks"
+        )
+
+
+def _unmade(graph: onnx.GraphProto) -> set[str]:
+    """The values that nodes use and nothing makes."""
+    made = {value.name for value in (*graph.input, *graph.initializer)}
+    made.update(name for node in graph.node for name in node.output)
+    return {name for node in graph.node for name in node.input if name} - made
+
+
+def _describe(converted: onnx.ModelProto, archive: Archive, model: zoo.Model) -> None:
+    """Says in the file what it is and where it comes from."""
+    converted.ir_version = IR_VERSION
+    converted.producer_name = PRODUCER
+    converted.graph.name = model.name
+    helper.set_model_props(
+        converted,
+        {
+            "export_version": EXPORT_VERSION,
+            "model": model.name,
+            "weights": archive.kind,
+            "source": archive.source,
+            "crop": str(model.crop),
+            "resize_short": str(model.resize_short),
+            "interpolation": model.interpolation,
+            "parameters_sha256": archive.parameters_sha256,
+        },
+    )
+
+
+@click.command(
+    epilog=example("python -m scripts.export EfficientNetB0 EfficientNetB0_infer --out model.onnx"),
+)
+@click.argument("model", metavar="NAME", callback=zoo_model)
+@click.argument("archive_dir", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The ONNX file to write.")
+def main(model: zoo.Model, archive_dir: Path, out: Path) -> None:
+    """Export the Paddle inference archive in ARCHIVE_DIR, which is one of the model NAME, to an ONNX file."""
+    export(Archive.open(archive_dir, "own", str(archive_dir)), model, out)
+    click.echo(f"{out}: {model.name}, {out.stat().st_size / 1e6:.1f} MB; compare it with Paddle by scripts.verify")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Tiny Paddle archives and their ONNX files, made once a session."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+from scripts.archive import Archive
+from scripts.export import export
+from tritonclas import zoo
+
+CopyArchive = Callable[[str], Archive]
+
+
+@pytest.fixture(scope="session")
+def tiny_archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of archives: json, legacy, scores (no softmax), sigmoid, single (batch 1 only)."""
+    folder = tmp_path_factory.mktemp("archives")
+    program = Path(__file__).with_name("tiny_paddle.py")
+    subprocess.run([sys.executable, str(program), str(folder)], check=True, capture_output=True)
+    (folder / "legacy" / "inference.pdiparams.info").unlink()
+    return folder
+
+
+@pytest.fixture
+def tiny_archive(tiny_archives: Path, tmp_path: Path) -> CopyArchive:
+    """A copy of one of the archives, that a test may spoil."""
+
+    def copy(kind: str) -> Archive:
+        folder = copytree(tiny_archives / kind, tmp_path / "archives" / kind)
+        return Archive.open(folder, "own", "tests")
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def tiny_row() -> zoo.Model:
+    """The row that the tiny archives are of."""
+    return replace(zoo.find("EfficientNetB0"), name="Tiny", crop=32, resize_short=36, classes=10)
+
+
+@pytest.fixture(scope="session")
+def tiny_exports(tiny_archives: Path, tiny_row: zoo.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with json.onnx, legacy.onnx and scores.onnx, exported from the archives of these names."""
+    folder = tmp_path_factory.mktemp("exports")
+    for kind in ("json", "legacy", "scores"):
+        export(Archive.open(tiny_archives / kind, "own", "tests"), tiny_row, folder / f"{kind}.onnx")
+    return folder

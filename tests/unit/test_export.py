@@ -1,0 +1,262 @@
+"""scripts.export: an archive becomes one ONNX file, or an error and no file."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+from click.testing import CliRunner
+from onnx import TensorProto, helper
+
+from scripts import export as export_module
+from scripts.archive import Archive
+from scripts.children import ChildFailed, run_child
+from scripts.errors import ArchiveError, ExportError
+from scripts.export import EXPORT_VERSION, attach, export, main
+from scripts.parameters import Parameter, read_parameters
+from scripts.signature import check_signature
+from tests.unit.conftest import CopyArchive
+from tritonclas import zoo
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out" / "model.onnx"
+
+
+def assert_nothing_is_left(target: Path) -> None:
+    assert list(target.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["json", "legacy"])
+def test_the_file_is_complete_and_tidy(tiny_exports: Path, kind: str) -> None:
+    model = onnx.load(tiny_exports / f"{kind}.onnx")
+    onnx.checker.check_model(model, full_check=True)
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds[:4] == ["Cast", "Transpose", "Mul", "Add"]
+    assert kinds[-1] == "Softmax"
+    assert kinds.count("Conv") == 3
+    assert not {"Constant", "Identity", "BatchNormalization"} & set(kinds)
+    assert all(tensor.data_location == TensorProto.DEFAULT for tensor in model.graph.initializer)
+
+
+def test_only_the_finished_files_are_left(tiny_exports: Path) -> None:
+    assert sorted(path.name for path in tiny_exports.iterdir()) == ["json.onnx", "legacy.onnx", "scores.onnx"]
+
+
+def test_both_formats_give_the_same_weights(tiny_exports: Path) -> None:
+    json, legacy = (
+        [tensor for tensor in onnx.load(path).graph.initializer if tensor.data_type == TensorProto.FLOAT]
+        for path in (tiny_exports / "json.onnx", tiny_exports / "legacy.onnx")
+    )
+    assert json == legacy
+    assert len(json) == 10
+
+
+def test_weights_are_those_of_the_archive(tiny_exports: Path, tiny_archive: CopyArchive) -> None:
+    archive = tiny_archive("json")
+    exported = {tensor.name: tensor for tensor in onnx.load(tiny_exports / "json.onnx").graph.initializer}
+    place = next(parameter for parameter in read_parameters(archive) if parameter.name == "linear_0.w_0")
+    content = archive.parameters.read_bytes()[place.offset : place.offset + place.nbytes]
+    assert exported["linear_0.w_0"].raw_data == content
+
+
+def test_the_file_says_what_it_is(tiny_exports: Path, tiny_archive: CopyArchive) -> None:
+    model = onnx.load(tiny_exports / "json.onnx")
+    assert (model.ir_version, model.producer_name) == (8, "tritonclas")
+    assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 17)]
+    assert {entry.key: entry.value for entry in model.metadata_props} == {
+        "export_version": EXPORT_VERSION,
+        "model": "Tiny",
+        "weights": "own",
+        "source": "tests",
+        "crop": "32",
+        "resize_short": "36",
+        "interpolation": "cubic",
+        "parameters_sha256": hashlib.sha256(tiny_archive("json").parameters.read_bytes()).hexdigest(),
+    }
+
+
+def test_scores_become_probabilities(tiny_exports: Path) -> None:
+    last = onnx.load(tiny_exports / "scores.onnx").graph.node[-1]
+    assert (last.op_type, list(last.output)) == ("Softmax", ["probabilities"])
+
+
+def test_a_multi_label_archive_is_refused(tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path) -> None:
+    with pytest.raises(ExportError, match="multi-label"):
+        export(tiny_archive("sigmoid"), tiny_row, target)
+    assert_nothing_is_left(target)
+
+
+def test_another_size_is_refused_and_explained(tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path) -> None:
+    with pytest.raises(ArchiveError) as refusal:
+        export(tiny_archive("json"), replace(tiny_row, crop=380), target)
+    for part in ("exported for 32x32", "evaluated at 380x380", "EfficientNetB4", "Global.image_shape=[3,380,380]"):
+        assert part in refusal.value.message
+    assert "\n" not in refusal.value.message
+    assert_nothing_is_left(target)
+
+
+def signature(taken: list[list[int | None]], answered: list[list[int | None]]) -> onnx.ModelProto:
+    def values(shapes: list[list[int | None]]) -> list[onnx.ValueInfoProto]:
+        return [helper.make_tensor_value_info(str(shape), TensorProto.FLOAT, shape) for shape in shapes]
+
+    return helper.make_model(helper.make_graph([], "empty", values(taken), values(answered)))
+
+
+def test_another_number_of_classes_is_refused(tiny_archive: CopyArchive, tiny_row: zoo.Model) -> None:
+    eleven = signature([[None, 3, 32, 32]], [[None, 11]])
+    with pytest.raises(ArchiveError, match="answers N x 11 instead of N x 10"):
+        check_signature(eleven, tiny_archive("json"), tiny_row)
+
+
+def test_a_fixed_batch_is_refused(tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path) -> None:
+    with pytest.raises(ArchiveError, match=r"takes 1 x 3 x 32 x 32 instead of N .*input shape \[None, 3, 32, 32\]"):
+        export(tiny_archive("single"), tiny_row, target)
+    assert_nothing_is_left(target)
+
+
+def test_sizes_that_are_not_fixed_fit(tiny_archive: CopyArchive, tiny_row: zoo.Model) -> None:
+    check_signature(signature([[None, 3, None, None]], [[None, None]]), tiny_archive("json"), tiny_row)
+
+
+def test_several_outputs_are_refused(tiny_archive: CopyArchive, tiny_row: zoo.Model) -> None:
+    two = signature([[None, 3, 32, 32]], [[None, 10], [None, 64]])
+    with pytest.raises(ArchiveError, match="1 inputs and 2 outputs"):
+        check_signature(two, tiny_archive("json"), tiny_row)
+
+
+def test_truncated_weights_are_refused(tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path) -> None:
+    archive = tiny_archive("json")
+    archive.parameters.write_bytes(archive.parameters.read_bytes()[:-1])
+    with pytest.raises(ArchiveError, match="cut short"):
+        export(archive, tiny_row, target)
+    assert_nothing_is_left(target)
+
+
+def test_a_missing_file_is_named(tiny_archive: CopyArchive) -> None:
+    archive = tiny_archive("json")
+    archive.parameters.unlink()
+    with pytest.raises(ArchiveError, match=r"no inference\.pdiparams"):
+        Archive.open(archive.folder, "own", "tests")
+
+
+@pytest.mark.parametrize("kind", ["json", "legacy"])
+def test_what_paddle2onnx_cannot_convert_is_an_error_of_one_line(
+    tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path, kind: str
+) -> None:
+    archive = tiny_archive(kind)
+    spoilt = archive.program.read_bytes().replace(b"conv2d", b"conv2e").replace(b"conv2e_", b"conv2d_")
+    archive.program.write_bytes(spoilt)
+    with pytest.raises(ExportError, match=r"paddle2onnx can't convert .*inference\..*last lines") as failure:
+        export(archive, tiny_row, target)
+    assert "\n" not in failure.value.message
+    assert_nothing_is_left(target)
+
+
+def test_a_failure_leaves_the_older_file(tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path) -> None:
+    target.write_bytes(b"older")
+    with pytest.raises(ArchiveError):
+        export(tiny_archive("json"), replace(tiny_row, classes=11), target)
+    assert target.read_bytes() == b"older"
+
+
+def test_a_write_that_fails_half_way_leaves_the_older_file(
+    tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(model: onnx.ModelProto, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space left")
+
+    target.write_bytes(b"older")
+    monkeypatch.setattr(export_module, "write_model", full_disk)
+    with pytest.raises(OSError, match="no space left"):
+        export(tiny_archive("json"), tiny_row, target)
+    assert target.read_bytes() == b"older"
+    assert [path.name for path in target.parent.iterdir()] == ["model.onnx"]
+
+
+def test_more_than_two_gib_is_refused_before_any_work(
+    tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    huge = Parameter("w", "float32", (2**29,), 0, 2**31)
+    monkeypatch.setattr(export_module, "read_parameters", lambda archive: (huge,))
+    with pytest.raises(ExportError, match=r"Tiny's weights are 2\.0 GiB.*at most 2 GiB.*aren't supported yet"):
+        export(tiny_archive("json"), tiny_row, target)
+    assert_nothing_is_left(target)
+
+
+def test_a_weight_that_the_archive_lacks_is_named(tiny_archive: CopyArchive) -> None:
+    model = signature([[None, 3]], [[None, 3]])
+    model.graph.node.append(helper.make_node("Mul", [model.graph.input[0].name, "strange"], ["y"]))
+    with pytest.raises(ExportError, match="uses strange"):
+        attach(model, [], tiny_archive("json"))
+
+
+def test_a_folder_that_is_not_there_is_named(tiny_archive: CopyArchive, tiny_row: zoo.Model, tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="nowhere is not a folder"):
+        export(tiny_archive("json"), tiny_row, tmp_path / "nowhere" / "model.onnx")
+
+
+def test_the_command_refuses_in_one_line(tiny_archive: CopyArchive, target: Path) -> None:
+    archive = tiny_archive("json")
+    result = CliRunner().invoke(main, ["EfficientNetB0", str(archive.folder), "--out", str(target)])
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: the archive in ")
+    assert result.output.count("\n") == 1
+
+
+def test_the_command_lists_near_names(target: Path) -> None:
+    result = CliRunner().invoke(main, ["EficientNetB0", "anywhere", "--out", str(target)])
+    assert result.exit_code == 2
+    assert "did you mean EfficientNetB0" in result.output
+
+
+def test_help_has_an_example_and_does_not_load_paddle() -> None:
+    program = "import sys, scripts.export, scripts.verify; sys.exit('paddle' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
+    assert "python -m scripts.export EfficientNetB0" in CliRunner().invoke(main, ["--help"]).output
+
+
+# the child process
+
+
+def test_a_failing_child_shows_its_last_lines(tmp_path: Path) -> None:
+    with pytest.raises(
+        ChildFailed, match=r"exit status 1; its last lines: .*No module named 'scripts\.children\.nothing'"
+    ):
+        run_child("nothing", scratch=tmp_path)
+
+
+def test_a_child_whose_parent_has_gone_does_not_begin() -> None:
+    command = [sys.executable, "-m", "scripts.children", "1", "structure", "a", "b"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr.strip()) == (1, "the parent ended before its child began")
+
+
+CHILD = """
+import os, signal
+from scripts.children.__main__ import _die_with
+_die_with(os.getppid())
+print("up", flush=True)
+signal.pause()
+"""
+PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {CHILD!r}])"
+
+
+def test_a_child_ends_with_its_parent() -> None:
+    with subprocess.Popen([sys.executable, "-c", PARENT], cwd=ROOT, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        assert parent.stdout.readline() == b"up\n"
+        os.kill(parent.pid, signal.SIGKILL)
+        assert parent.stdout.read() == b""  # the child held the other end: end of file means that it ended

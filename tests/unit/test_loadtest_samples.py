@@ -1,0 +1,94 @@
+"""Throughput and latency out of single requests."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from loadtest.samples import Latency, Sample, Window, failure_kinds, latency, requests_per_s, window
+
+
+def answered(*ends_s: float) -> list[Sample]:
+    return [Sample(end_s, 200.0) for end_s in ends_s]
+
+
+def with_latencies(*latencies_ms: float) -> Window:
+    return Window([Sample(at, latency_ms) for at, latency_ms in enumerate(latencies_ms)], -1.0)
+
+
+def test_a_window_holds_what_ended_in_it_and_begins_with_the_completion_before_it():
+    found = window(answered(4.0, 2.0, 1.0, 3.0, 5.0), load_start_s=0.0, begin_s=2.5, end_s=4.0)
+
+    assert [sample.end_s for sample in found.samples] == [3.0, 4.0]
+    assert found.anchor_s == 2.0
+
+
+def test_without_a_completion_before_it_a_window_begins_with_the_load():
+    assert window(answered(3.0), load_start_s=0.25, begin_s=1.0, end_s=4.0).anchor_s == 0.25
+
+
+@pytest.mark.parametrize("begin_s", [1.0, 1.05, 1.19])
+@pytest.mark.parametrize("duration_s", [1.0, 1.1, 1.19])
+def test_users_who_are_answered_together_count_exactly_wherever_the_window_lies(begin_s, duration_s):
+    rounds = (round_ * 0.2 for round_ in range(1, 40))
+    samples = answered(*(end_s for end_s in rounds for _ in range(8)))
+
+    measured = window(samples, 0.0, begin_s, begin_s + duration_s)
+
+    assert requests_per_s(measured) == pytest.approx(8 / 0.2)
+
+
+def test_a_window_short_against_the_latency_isnt_biased():
+    samples = answered(*(10.0 * number for number in range(1, 10)))  # one user, 10 s a request
+
+    assert requests_per_s(window(samples, 0.0, 14.0, 41.0)) == pytest.approx(0.1)
+
+
+def test_failed_requests_are_no_throughput():
+    measured = Window([Sample(1.0, 5.0), Sample(2.0, 1.0, "ServerOverloaded"), Sample(4.0, 5.0)], 0.0)
+
+    assert requests_per_s(measured) == pytest.approx(2 / 4)
+
+
+def test_an_empty_window_has_no_throughput_and_no_latency():
+    assert requests_per_s(Window([], 0.0)) == 0.0
+    assert latency(Window([], 0.0)) is None
+
+
+def test_percentiles_are_latencies_that_were_measured():
+    found = latency(with_latencies(*range(100, 0, -1)))
+
+    assert found == Latency(avg=50.5, p50=50.0, p90=90.0, p95=95.0, p99=99.0, max=100.0)
+
+
+def test_few_requests_still_have_percentiles():
+    assert latency(with_latencies(1.25, 2.5)) == Latency(avg=1.875, p50=1.25, p90=2.5, p95=2.5, p99=2.5, max=2.5)
+
+
+def test_latency_is_that_of_answered_requests():
+    measured = Window([Sample(1.0, 5.0), Sample(2.0, 9999.0, "DeadlineExceeded")], 0.0)
+
+    assert latency(measured) == Latency(5.0, 5.0, 5.0, 5.0, 5.0, 5.0)
+    assert latency(Window(measured.samples[1:], 0.0)) is None
+
+
+@given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=300))
+def test_percentiles_are_of_the_nearest_rank(latencies_ms):
+    found = latency(with_latencies(*latencies_ms))
+
+    assert found is not None
+    ordered = sorted(latencies_ms)
+    for percent, value in ((50, found.p50), (90, found.p90), (95, found.p95), (99, found.p99)):
+        assert value == ordered[-(-percent * len(ordered) // 100) - 1]
+    assert found.max == ordered[-1]
+    assert found.avg == pytest.approx(np.mean(latencies_ms))
+
+
+def test_failures_are_counted_by_kind():
+    kinds = ["ServerOverloaded", None, "DeadlineExceeded", "ServerOverloaded"]
+
+    found = failure_kinds(Window([Sample(at, 1.0, kind) for at, kind in enumerate(kinds)], 0.0))
+
+    assert found == {"ServerOverloaded": 2, "DeadlineExceeded": 1}

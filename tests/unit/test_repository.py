@@ -1,0 +1,172 @@
+"""Weights come into the repository whole or not at all, and what can't be served is refused with the way out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from scripts import repository as repo
+from scripts.archive import WeightsKind
+from scripts.errors import ScriptError
+from scripts.render import config_path, render
+from tritonclas import zoo
+from tritonclas.results import SYNTHETIC_LABEL
+
+B0 = zoo.find("EfficientNetB0")
+NETWORK = Path(B0.network_name)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A folder for a repository that isn't there yet."""
+    return tmp_path / "models"
+
+
+def publish(repository: Path, content: bytes = b"onnx", kind: WeightsKind = "official") -> Path:
+    with repo.staging(B0, repository) as scratch:
+        (scratch / "verified.onnx").write_bytes(content)
+        return repo.publish(B0, scratch / "verified.onnx", kind, repository)
+
+
+def files_in(folder: Path) -> set[Path]:
+    """Everything but the lock."""
+    return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def labels_of(repository: Path) -> list[str]:
+    return (repository / NETWORK / "labels.txt").read_text(encoding="utf-8").splitlines()
+
+
+def test_publish_makes_a_servable_repository(repository: Path) -> None:
+    published = publish(repository)
+    assert published == repo.onnx_path(B0, repository) == repository / NETWORK / "1" / "model.onnx"
+    assert published.read_bytes() == b"onnx"
+    assert files_in(repository) == {*render([B0]), NETWORK / "1" / "model.onnx", NETWORK / "labels.txt"}
+    repo.check_servable("EfficientNetB0", repository)
+
+
+@pytest.mark.parametrize("name", [B0.name, B0.preprocess_name, B0.network_name])
+def test_every_model_gets_a_version(repository: Path, name: str) -> None:
+    publish(repository)
+    assert (repository / name / "1").is_dir()
+
+
+def test_publish_again_replaces_the_weights(repository: Path) -> None:
+    publish(repository, b"old", "synthetic")
+    publish(repository, b"new")
+    assert repo.onnx_path(B0, repository).read_bytes() == b"new"
+    assert labels_of(repository) == list(zoo.imagenet_labels())
+
+
+def test_publish_keeps_a_configuration_that_is_there(repository: Path) -> None:
+    path = repository / config_path(B0.network_name)
+    path.parent.mkdir(parents=True)
+    path.write_text("max_batch_size: 4")
+    publish(repository)
+    assert path.read_text() == "max_batch_size: 4"
+
+
+def test_random_weights_say_so_in_every_label(repository: Path) -> None:
+    publish(repository, kind="synthetic")
+    labels = labels_of(repository)
+    assert len(labels) == len(set(labels)) == B0.classes
+    assert all(label.startswith(SYNTHETIC_LABEL) for label in labels)
+    assert labels[7] == f"{SYNTHETIC_LABEL} 7"
+
+
+@pytest.mark.parametrize("kind", ["official", "own", "sample"])
+def test_other_weights_have_imagenets_labels(kind: WeightsKind) -> None:
+    assert repo.labels(B0, kind) == list(zoo.imagenet_labels())
+
+
+def test_staging_lies_on_the_file_system_of_the_target(repository: Path) -> None:
+    with repo.staging(B0, repository) as scratch:
+        assert os.stat(scratch).st_dev == os.stat(repository).st_dev  # noqa: PTH116
+        assert not scratch.name[0].isdigit()
+
+
+def test_staging_leaves_nothing_behind(repository: Path) -> None:
+    with repo.staging(B0, repository) as scratch:
+        (scratch / "half.onnx").touch()
+    assert not files_in(repository)
+    assert not scratch.exists()
+
+
+def test_what_a_killed_run_left_is_removed(repository: Path) -> None:
+    left = repository / NETWORK / ".populate-killed"
+    left.mkdir(parents=True)
+    (left / "half.onnx").touch()
+    with repo.staging(B0, repository):
+        assert not left.exists()
+
+
+def test_only_one_process_stages_a_model(repository: Path) -> None:
+    busy = pytest.raises(ScriptError, match="another process is populating EfficientNetB0")
+    with repo.staging(B0, repository), busy, repo.staging(B0, repository):
+        pass
+
+
+def test_models_are_staged_independently(repository: Path) -> None:
+    with repo.staging(B0, repository), repo.staging(zoo.find("EfficientNetB1"), repository):
+        pass
+
+
+def fail_while_staging(repository: Path) -> None:
+    with repo.staging(B0, repository) as scratch:
+        (scratch / "half.onnx").touch()
+        raise ScriptError("it broke")
+
+
+def test_a_failure_leaves_the_old_model_and_frees_the_lock(repository: Path) -> None:
+    publish(repository, b"old")
+    with pytest.raises(ScriptError, match="it broke") as failure:
+        fail_while_staging(repository)
+    assert repo.onnx_path(B0, repository).read_bytes() == b"old"
+    assert not list((repository / NETWORK).glob(".populate-*"))
+    publish(repository, b"new")  # while `failure`, and with it the frames of the failed run, is still there
+    assert failure.value.message == "it broke"
+
+
+def test_unknown_models_list_near_ones(repository: Path) -> None:
+    publish(repository)
+    with pytest.raises(ScriptError, match=r"has no model 'EfficentNetB0'; did you mean EfficientNetB0\?"):
+        repo.check_servable("EfficentNetB0", repository)
+
+
+def test_missing_weights_say_how_to_make_them(repository: Path) -> None:
+    publish(repository).unlink()
+    why = r"EfficientNetB0_net has no model\.onnx in .*; run python -m scripts\.populate EfficientNetB0$"
+    for name in (B0.name, B0.network_name):
+        with pytest.raises(ScriptError, match=why):
+            repo.check_servable(name, repository)
+
+
+def test_a_profile_needs_its_plan(repository: Path) -> None:
+    version = publish(repository).parent
+    with pytest.raises(ScriptError, match=r"no t4-fp16\.plan in .*GPU"):
+        repo.check_servable(B0.name, repository, "t4-fp16")
+    (version / "t4-fp16.plan").touch()
+    repo.check_servable(B0.name, repository, "t4-fp16")
+
+
+def test_an_unknown_profile_is_the_default_as_in_triton(repository: Path) -> None:
+    publish(repository)
+    repo.check_servable(B0.name, repository, "h100-fp8")
+
+
+@pytest.mark.parametrize("content", [b"max_batch_size: many", b"\xff\xfe"], ids=["not a number", "not text"])
+def test_a_damaged_configuration_is_named(repository: Path, content: bytes) -> None:
+    publish(repository)
+    path = repository / config_path(B0.name)
+    path.write_bytes(content)
+    with pytest.raises(ScriptError, match=f"{path} isn't a model configuration"):
+        repo.check_servable(B0.name, repository)
+
+
+def test_a_missing_member_is_named(repository: Path) -> None:
+    publish(repository)
+    (repository / config_path(B0.preprocess_name)).unlink()
+    with pytest.raises(ScriptError, match=f"has no model '{B0.preprocess_name}'"):
+        repo.check_servable(B0.name, repository)

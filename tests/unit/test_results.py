@@ -1,0 +1,78 @@
+"""What answers look like to a caller."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+from tritonclient.grpc import service_pb2 as pb
+
+from tritonclas import Classification, Label, ModelStatistics, ModelStatus, _messages
+from tritonclas.results import SYNTHETIC_LABEL
+
+CAT = Classification((Label(282, 0.385, "tiger cat"), Label(285, 0.363, "Egyptian cat")), "EfficientNetB0", "1")
+
+
+def answer(shape: list[int], texts: list[str]) -> Any:
+    content = b"".join(struct.pack("<I", len(text.encode())) + text.encode() for text in texts)
+    tensor = pb.ModelInferResponse.InferOutputTensor(name="probabilities", datatype="BYTES", shape=shape)
+    return pb.ModelInferResponse(model_version="3", outputs=[tensor], raw_output_contents=[content])
+
+
+def test_top_is_the_first_label() -> None:
+    assert CAT.top == Label(282, 0.385, "tiger cat")
+
+
+def test_plain_values_go_through_json() -> None:
+    assert json.loads(json.dumps(CAT.to_dict())) == {
+        "labels": [
+            {"index": 282, "score": 0.385, "name": "tiger cat"},
+            {"index": 285, "score": 0.363, "name": "Egyptian cat"},
+        ],
+        "model": "EfficientNetB0",
+        "version": "1",
+    }
+
+
+@pytest.mark.parametrize(("name", "synthetic"), [(f"{SYNTHETIC_LABEL} 7", True), ("tiger cat", False), ("", False)])
+def test_random_weights_are_recognised(name: str, synthetic: bool) -> None:
+    assert Classification((Label(7, 0.5, name),), "X", "1").synthetic is synthetic
+
+
+@pytest.mark.parametrize("state", ["READY", "LOADING", "UNLOADING", "UNAVAILABLE", ""])
+def test_only_ready_is_ready(state: str) -> None:
+    assert ModelStatus("X", "1", state, "").ready is (state == "READY")
+
+
+@pytest.mark.parametrize("value", [CAT, CAT.top, ModelStatus("X", "1", "READY", "")], ids=lambda v: type(v).__name__)
+def test_results_are_frozen(value: Any) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(value, dataclasses.fields(value)[0].name, None)
+
+
+def test_classifications_are_cut_into_rows() -> None:
+    texts = ["0.5:7:drake", "0.25:3:tiger shark, Galeocerdo cuvieri", "1:0:Ångström: a unit", "1e-05:999"]
+    first, second = _messages.classifications("X", answer([2, 2], texts))
+    assert first.labels == (Label(7, 0.5, "drake"), Label(3, 0.25, "tiger shark, Galeocerdo cuvieri"))
+    assert second.labels == (Label(0, 1.0, "Ångström: a unit"), Label(999, 1e-05, ""))
+    assert (first.model, first.version) == ("X", "3")
+
+
+def test_probabilities_are_rows_of_float32() -> None:
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    tensor = pb.ModelInferResponse.InferOutputTensor(name="probabilities", datatype="FP32", shape=[2, 3])
+    rows = _messages.probabilities(pb.ModelInferResponse(outputs=[tensor], raw_output_contents=[values.tobytes()]))
+    np.testing.assert_array_equal(np.stack(rows), values)
+    assert rows[0].dtype == np.float32
+
+
+def test_statistics_are_in_seconds() -> None:
+    duration = pb.StatisticDuration(count=4, ns=1_500_000_000)
+    infer = pb.InferStatistics(success=duration, fail=pb.StatisticDuration(count=2), queue=duration)
+    stats = pb.ModelStatistics(name="X", version="1", inference_count=8, execution_count=5, inference_stats=infer)
+    (found,) = _messages.model_statistics(pb.ModelStatisticsResponse(model_stats=[stats]))
+    assert found == ModelStatistics("X", "1", 8, 5, 4, 2, pytest.approx(1.5), 0, 0, 0)

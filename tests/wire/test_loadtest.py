@@ -1,0 +1,204 @@
+"""The load test as its user runs it: a process of its own against a server whose speed is known."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.wire.slow_servicer import MODEL, SlowServicer, serving
+
+ROOT = Path(__file__).parents[2]
+LATENCY_S = 0.2
+USERS = 8
+
+#: 8 users who never wait for each other get 40 answers a second; one after another, they get 5.
+POSSIBLE_PER_S = USERS / LATENCY_S
+
+
+def command(url: str, **options: str) -> list[str]:
+    given = {
+        "models": MODEL,
+        "batch_sizes": "1",
+        "users": str(USERS),
+        "duration": "1",
+        "warm_up": "0.3",
+    } | options
+    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", *value.split())]
+    return [sys.executable, "-m", "loadtest.sweep", "--url", url, *words]
+
+
+def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+
+
+def sweep(servicer: SlowServicer, out: Path, **options: str) -> subprocess.CompletedProcess[str]:
+    with serving(servicer) as url:
+        return run(command(url, out=str(out), **options))
+
+
+def results(out: Path) -> dict:
+    return json.loads((out / "results.json").read_text())
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float = 60) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "it never happened"
+        time.sleep(0.01)
+
+
+def test_users_are_served_at_the_same_time_and_the_figures_are_the_servers(tmp_path):
+    servicer = SlowServicer(LATENCY_S)
+
+    done = sweep(servicer, tmp_path, batch_sizes="4", profile="t4-fp16", device="T4")
+
+    assert done.returncode == 0, done.stderr
+    (cell,) = results(tmp_path)["cells"]
+    assert servicer.most_at_a_time == USERS
+    assert 0.5 * POSSIBLE_PER_S < cell["requests_per_s"] < 1.1 * POSSIBLE_PER_S
+    assert cell["images_per_s"] == pytest.approx(4 * cell["requests_per_s"])
+    latency = cell["latency_ms"]
+    assert 1000 * LATENCY_S <= latency["p50"] <= latency["p90"] <= latency["p95"] <= latency["p99"] <= latency["max"]
+    assert cell["requests_per_s"] * latency["avg"] / 1000 == pytest.approx(USERS, rel=0.15)  # Little's law
+    assert cell["requests"] >= 10 * USERS  # twice as many as one second gives: the window was prolonged
+    assert (cell["failures"], cell["failure_kinds"], cell["synthetic"]) == (0, {}, False)
+    assert (cell["server_ms"], cell["stable"], cell["windows"]) == (None, None, 1)
+    assert 0 < cell["generator_cpu_percent"] < 150
+    assert set(servicer.batches) == {(MODEL, 4)}
+    header = results(tmp_path)["header"]
+    assert (header["server_version"], header["profile"], header["device"]) == ("2.51.0", "t4-fp16", "T4")
+    assert (header["duration_s"], header["warm_up_s"]) == (1.0, 0.3)
+    assert f"| {MODEL} | 4 | {USERS} |" in (tmp_path / "report.md").read_text()
+    assert f"{cell['images_per_s']:.1f}" in done.stdout
+
+
+def test_failures_are_counted_by_their_kind_and_are_not_throughput(tmp_path):
+    done = sweep(SlowServicer(LATENCY_S, refuse_every=2, label="synthetic weights: class 281"), tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    (cell,) = results(tmp_path)["cells"]
+    assert cell["failures"] == pytest.approx(cell["requests"] / 2, abs=USERS)
+    assert cell["failure_kinds"] == {"ServerOverloaded": cell["failures"]}
+    assert 0.25 * POSSIBLE_PER_S < cell["requests_per_s"] < 0.6 * POSSIBLE_PER_S
+    assert cell["synthetic"] is True
+
+
+def test_a_cell_of_failures_only_has_no_latency_and_ends_with_status_1(tmp_path):
+    done = sweep(SlowServicer(0.01, refuse_every=1), tmp_path)
+
+    assert done.returncode == 1
+    assert f"all requests failed in 1 of 1 cells: {MODEL}, batch 1, 8 users" in done.stderr.replace("\n", " ")
+    (cell,) = results(tmp_path)["cells"]
+    assert (cell["latency_ms"], cell["images_per_s"]) == (None, 0.0)
+    assert cell["failures"] == cell["requests"] > 0
+
+
+def test_pictures_cropped_by_the_client_go_to_the_network(tmp_path):
+    servicer = SlowServicer(0.01)
+
+    done = sweep(servicer, tmp_path, preprocess="client", batch_sizes="2")
+
+    assert done.returncode == 0, done.stderr
+    assert set(servicer.batches) == {(f"{MODEL}_net", 2)}
+    assert results(tmp_path)["cells"][0]["preprocess"] == "client"
+
+
+def test_what_was_measured_before_ctrl_c_is_kept_and_reported(tmp_path):
+    servicer = SlowServicer(LATENCY_S)
+    with serving(servicer) as url:
+        arguments = command(url, out=str(tmp_path), batch_sizes="1,8", users="2", duration="0.5")
+        process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        wait_until((tmp_path / "results.json").exists)
+        servicer.latency_s = 60.0
+        wait_until(lambda: (MODEL, 8) in servicer.batches)  # the second cell has begun
+        process.send_signal(signal.SIGINT)
+        begin = time.monotonic()
+        stdout, stderr = process.communicate(timeout=60)
+
+    assert process.returncode == 130
+    assert time.monotonic() - begin < 10  # requests under way aren't awaited
+    assert stderr.strip().endswith("interrupted")
+    assert "Traceback" not in stderr
+    (cell,) = results(tmp_path)["cells"]
+    assert (cell["batch_size"], cell["users"]) == (1, 2)
+    assert MODEL in stdout
+    assert (tmp_path / "report.md").is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"models": "EfficientNetB00"}, "there is no model 'EfficientNetB00'; did you mean EfficientNetB0?"),
+        ({"models": f"{MODEL} EfficientNetB4"}, "EfficientNetB4 is UNAVAILABLE; load it first"),
+        ({"batch_sizes": "8,16"}, f"{MODEL} takes at most 8 images a request; --batch-sizes has 16"),
+        ({"images": "loadtest"}, "loadtest holds no picture that can be read"),
+        ({"out": "README.md"}, "README.md can't be written to"),
+    ],
+)
+def test_mistakes_are_found_before_the_first_cell_and_told_in_one_line(tmp_path, options, message):
+    servicer = SlowServicer()
+    with serving(servicer) as url:
+        done = run(command(url, **{"out": str(tmp_path / "out"), **options}))
+
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not servicer.batches
+    assert not (tmp_path / "out" / "results.json").exists()
+
+
+def test_a_port_where_nobody_listens(tmp_path):
+    done = run(command("127.0.0.1:1", out=str(tmp_path / "out")))
+
+    assert done.returncode == 1
+    assert done.stderr == "Error: 127.0.0.1:1: no server listens there (connection refused)\n"
+    assert not (tmp_path / "out").exists()
+
+
+def locust(url: str, *options: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "locust", "-f", "loadtest/locustfile.py", "--headless", "--host", url]
+    return run([*program, "--users", str(USERS), "--spawn-rate", str(USERS), "--run-time", "2s", *options])
+
+
+def test_locusts_own_command_serves_its_users_at_the_same_time():
+    servicer = SlowServicer(LATENCY_S)
+    with serving(servicer) as url:
+        done = locust(url, "--model", MODEL, "--batch-size", "8", "--json")
+
+    assert done.returncode == 0, done.stderr
+    (stats,) = json.loads(done.stdout)
+    assert (stats["method"], stats["name"], stats["num_failures"]) == ("gRPC", f"{MODEL} batch 8", 0)
+    assert servicer.most_at_a_time == USERS
+    assert stats["num_requests"] == len(servicer.batches)  # none is given up and taken for an answer
+    assert stats["min_response_time"] >= 1000 * LATENCY_S
+
+
+def test_locusts_own_command_reports_the_sdks_errors():
+    with serving(SlowServicer(LATENCY_S, refuse_every=1)) as url:
+        done = locust(url, "--model", MODEL)
+
+    assert done.returncode == 1
+    assert "ServerOverloaded" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("url", "options", "message"),
+    [
+        ("http://localhost:8001", (), "'http://localhost:8001' isn't a gRPC endpoint; give HOST:PORT"),
+        ("localhost:1", ("--images", "loadtest"), "loadtest holds no picture that can be read"),
+        ("localhost:1", ("--batch-size", "0"), "'0' isn't a number of at least 1"),
+    ],
+)
+def test_locusts_own_command_tells_mistakes(url, options, message):
+    done = locust(url, "--model", MODEL, *options)
+
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,150 @@
+"""The server's health, models and statistics over real gRPC."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import grpc
+import pytest
+from tritonclient.grpc import service_pb2 as pb
+
+from tests.wire.scripted import MODEL, Hang, Service, refuse
+from tritonclas import (
+    AccessDenied,
+    DeadlineExceeded,
+    InvalidRequest,
+    ModelNotFound,
+    ModelServer,
+    ModelStatus,
+    ServerUnavailable,
+    TritonClasError,
+)
+
+NOT_FOUND = refuse(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{MODEL}' is not found")
+NOT_LOADED = refuse(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{MODEL}' has no available versions")
+RESTRICTED = refuse(grpc.StatusCode.UNAVAILABLE, "This protocol is restricted, expecting header 'admin-key'")
+
+
+def test_live_and_ready(control: ModelServer) -> None:
+    assert (control.live(), control.ready(), control.ready(MODEL)) == (True, True, True)
+
+
+def test_questions_about_a_model_name_it(service: Service, control: ModelServer) -> None:
+    control.ready(MODEL)
+    assert [request.name for request in service.asked("ModelReady")] == [MODEL]
+
+
+@pytest.mark.parametrize("answer", [NOT_FOUND, NOT_LOADED, lambda request, context: pb.ModelReadyResponse(ready=False)])
+def test_a_model_that_is_not_ready(service: Service, control: ModelServer, answer: Any) -> None:
+    service.answers["ModelReady"] = answer
+    assert not control.ready(MODEL)
+    assert control.ready()
+
+
+def test_nobody_is_neither_live_nor_ready(nobody: str) -> None:
+    with ModelServer(nobody) as control:
+        assert (control.live(), control.ready(), control.ready(MODEL)) == (False, False, False)
+
+
+def test_a_server_that_hangs_is_not_live(service: Service, url: str) -> None:
+    service.answers["ServerLive"] = Hang(service.answers["ServerLive"])
+    with ModelServer(url, timeout_s=0.2) as control:
+        assert not control.live()
+
+
+def test_health_behind_a_key_is_no_yes_and_no_no(service: Service, control: ModelServer) -> None:
+    service.answers["ServerLive"] = RESTRICTED
+    with pytest.raises(AccessDenied, match="admin-key"):
+        control.live()
+
+
+def test_wait_ready(service: Service, control: ModelServer) -> None:
+    answers = iter([NOT_LOADED, NOT_LOADED, service.answers["ModelReady"]])
+
+    def answer(*arguments: Any) -> Any:
+        return next(answers)(*arguments)
+
+    service.answers["ModelReady"] = answer
+    control.wait_ready([MODEL])
+    assert len(service.asked("ModelReady")) == 3
+
+
+def test_wait_ready_gives_up(service: Service, control: ModelServer) -> None:
+    service.answers["ModelReady"] = NOT_LOADED
+    begin = time.monotonic()
+    with pytest.raises(DeadlineExceeded, match=rf"{control.url}: {MODEL} isn't ready after 0\.3 s"):
+        control.wait_ready([MODEL], timeout_s=0.3)
+    assert time.monotonic() - begin < 3
+
+
+def test_version(control: ModelServer) -> None:
+    assert control.version() == "2.51.0"
+
+
+def test_models(service: Service, control: ModelServer) -> None:
+    index = pb.RepositoryIndexResponse.ModelIndex
+    found = [index(name=MODEL, version="1", state="READY"), index(name="X", reason="no weights", state="UNAVAILABLE")]
+    service.answers["RepositoryIndex"] = lambda request, context: pb.RepositoryIndexResponse(models=found)
+    assert control.models() == [ModelStatus(MODEL, "1", "READY", ""), ModelStatus("X", "", "UNAVAILABLE", "no weights")]
+
+
+def test_load_and_unload(service: Service, control: ModelServer) -> None:
+    service.answers["RepositoryModelLoad"] = lambda request, context: pb.RepositoryModelLoadResponse()
+    service.answers["RepositoryModelUnload"] = lambda request, context: pb.RepositoryModelUnloadResponse()
+    control.load(MODEL)
+    control.unload(MODEL)
+    (_, load), (_, unload) = service.requests
+    assert (load.model_name, unload.model_name) == (MODEL, MODEL)
+    assert unload.parameters["unload_dependents"].bool_param
+
+
+@pytest.mark.parametrize(("name", "asked"), [(None, ""), (MODEL, MODEL)])
+def test_statistics(service: Service, control: ModelServer, name: str | None, asked: str) -> None:
+    stats = [pb.ModelStatistics(name=MODEL, version="1", inference_count=8, execution_count=2)]
+    service.answers["ModelStatistics"] = lambda request, context: pb.ModelStatisticsResponse(model_stats=stats)
+    (found,) = control.statistics(name)
+    assert (found.name, found.inferences, found.executions) == (MODEL, 8, 2)
+    assert [request.name for request in service.asked("ModelStatistics")] == [asked]
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [(NOT_FOUND, ModelNotFound), (RESTRICTED, AccessDenied)],
+    ids=["unknown", "restricted"],
+)
+def test_a_refused_load(service: Service, control: ModelServer, answer: Any, kind: type[TritonClasError]) -> None:
+    service.answers["RepositoryModelLoad"] = answer
+    with pytest.raises(kind, match=f"{MODEL} at {control.url}: ") as caught:
+        control.load(MODEL)
+    assert (caught.value.model, caught.value.endpoint, caught.value.attempts) == (MODEL, control.url, 1)
+
+
+def test_errors_without_a_model_name_the_server(nobody: str) -> None:
+    with ModelServer(nobody) as control, pytest.raises(ServerUnavailable, match=f"^{nobody}: no server listens"):
+        control.models()
+
+
+def test_the_deadline_holds(service: Service, control: ModelServer) -> None:
+    service.answers["RepositoryModelLoad"] = Hang(service.answers["ServerLive"])
+    with pytest.raises(DeadlineExceeded):
+        control.load(MODEL, timeout_s=0.2)
+
+
+def test_a_closed_server_client_says_so(control: ModelServer) -> None:
+    control.close()
+    control.close()
+    with pytest.raises(TritonClasError, match="closed"):
+        control.version()
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8000", "localhost", "localhost:", ":8001", "localhost:grpc", "²:²"])
+def test_endpoints(url: str) -> None:
+    with pytest.raises(InvalidRequest, match="isn't a gRPC endpoint; give HOST:PORT"):
+        ModelServer(url)
+
+
+@pytest.mark.parametrize("url", ["localhost:8001", "10.0.0.1:8001", "[::1]:8001", "triton.example:443"])
+def test_no_connection_is_made_before_it_is_needed(url: str) -> None:
+    with ModelServer(url) as control:
+        assert repr(control) == f"ModelServer({url!r})"
