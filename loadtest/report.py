@@ -112,7 +112,7 @@ def _escaped(text: str) -> str:
 
 def table(results: Results) -> Table:
     """The report's table for a terminal."""
-    header = ", ".join(value for _, value in conditions(results.header, results.cells))
+    header = " · ".join(f"{what}: {value}" for what, value in conditions(results.header, results.cells))
     shown = Table(
         title=Text(header),
         title_justify="left",

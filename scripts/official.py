@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 import requests
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from scripts.archive import Archive
+from scripts.console import progress_console
 from scripts.errors import ArchiveError
 from scripts.unpack import MAX_BYTES, unpack, unwritable
 from tritonclas import zoo
@@ -123,7 +123,6 @@ def _status(code: int) -> str:
 
 def _progress() -> Progress:
     """A progress bar on stderr, shown on a terminal only."""
-    console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -131,4 +130,4 @@ def _progress() -> Progress:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=console, disable=not console.is_terminal)
+    return Progress(*columns, console=progress_console, disable=not progress_console.is_terminal)

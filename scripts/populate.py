@@ -11,6 +11,7 @@ import click
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from scripts.arguments import zoo_models
+from scripts.console import progress_console
 from scripts.errors import ScriptError
 from scripts.export import export
 from scripts.fetch import fetch
@@ -20,7 +21,7 @@ from scripts.render import ONNX_FILE, REPOSITORY
 from scripts.repository import onnx_path, prepare, publish, staging
 from scripts.verify import verify
 from tritonclas import zoo
-from tritonclas.cli import example, plain_console
+from tritonclas.cli import example
 from tritonclas.preprocess import Pixels, Preprocessing
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -93,10 +94,9 @@ def describe(model: zoo.Model, done: Populated) -> str:
 
 def populate_all(models: Sequence[zoo.Model], weights: str | None, repository: Path, *, force: bool = False) -> int:
     """Populate models one after the other, showing progress; returns how many failed."""
-    console = plain_console(stderr=True)
     failed = 0
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=progress_console, transient=True) as progress:
         for model in models:
             task = progress.add_task(model.name, total=len(STEPS))
 
@@ -105,10 +105,10 @@ def populate_all(models: Sequence[zoo.Model], weights: str | None, repository: P
 
             try:
                 done = populate(model, weights or default_weights(model), repository, force=force, report=report)
-                console.print(describe(model, done))
+                progress_console.print(describe(model, done))
             except ScriptError as error:
                 failed += 1
-                console.print(f"Error: {model.name}: {error.message}", style="red")
+                progress_console.print(f"Error: {model.name}: {error.message}", style="red")
             progress.remove_task(task)
     return failed
 

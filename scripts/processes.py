@@ -7,9 +7,10 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -29,17 +30,15 @@ def start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.
         text=True,
         errors="replace",
         start_new_session=True,
-        preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509  only two system calls happen there
+        preexec_fn=partial(die_with, os.getpid(), signal.SIGTERM),  # noqa: PLW1509  only two system calls happen there
     )
 
 
-def _die_with(parent: int) -> Callable[[], None]:
-    def ask_kernel() -> None:
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it ended before we asked
-            os._exit(1)
-
-    return ask_kernel
+def die_with(parent: int, number: signal.Signals) -> None:
+    """Ask the kernel to send this process a signal when its parent ends; end at once if it has."""
+    _LIBC.prctl(_PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def stop(process: subprocess.Popen[str], grace_s: float) -> None:

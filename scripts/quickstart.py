@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from scripts.console import progress_console
 from scripts.embedded import EmbeddedServer
 from scripts.errors import ArchiveError
 from scripts.populate import EXAMPLES, Populated, describe, populate
@@ -27,7 +28,7 @@ console = plain_console()
 
 def populate_sample(repository: Path) -> Populated:
     """The model whose real weights come from the package index."""
-    with console.status(f"{SAMPLE}: exporting its real weights"):
+    with progress_console.status(f"{SAMPLE}: exporting its real weights"):
         return populate(zoo.find(SAMPLE), "sample", repository)
 
 
@@ -35,12 +36,12 @@ def populate_first(repository: Path) -> Populated:
     """A model of the published table: with the official weights where they can be downloaded."""
     model = zoo.find(FIRST_OF_THE_ZOO)
     kinds = ["synthetic", "official"] if onnx_path(model, repository).is_file() else ["official", "synthetic"]
-    with console.status(f"{model.name}: trying the official weights"):
+    with progress_console.status(f"{model.name}: trying the official weights"):
         try:
             return populate(model, kinds[0], repository)
         except ArchiveError as error:
             console.print(f"{model.name}: no official weights ({error.message})", style="yellow")
-    with console.status(f"{model.name}: exporting synthetic weights instead"):
+    with progress_console.status(f"{model.name}: exporting synthetic weights instead"):
         return populate(model, "synthetic", repository)
 
 

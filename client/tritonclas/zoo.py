@@ -25,12 +25,16 @@ IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, kw_only=True)
 class EfficientNet:
-    """An EfficientNet's scaling coefficients (Tan & Le 2019, arXiv 1905.11946, compound scaling)."""
+    """An EfficientNet's scaling coefficients (Tan & Le 2019, arXiv 1905.11946, compound scaling).
+
+    `padding` is PaddleClas's `padding_type`: TensorFlow's SAME, or DYNAMIC, which pads both sides alike.
+    """
 
     width: float
     depth: float
     squeeze_excitation: bool = True
     activation: Literal["swish", "relu6"] = "swish"
+    padding: Literal["SAME", "DYNAMIC"] = "SAME"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,7 +202,7 @@ _ROWS = (
     replace(
         _B0,
         name="EfficientNetB0_small",
-        network=EfficientNet(width=1.0, depth=1.0, squeeze_excitation=False),
+        network=EfficientNet(width=1.0, depth=1.0, squeeze_excitation=False, padding="DYNAMIC"),
         parameters=4_652_008,
     ),
     # TensorFlow's EfficientNet-Lite0, the one with real weights on a package index.

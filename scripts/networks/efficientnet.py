@@ -52,11 +52,6 @@ def same_padding(size: int, stride: int, kernel: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def is_symmetric(spec: zoo.EfficientNet) -> bool:
-    """Whether PaddleClas pads both sides alike: its EfficientNetB0_small alone, the swish without an SE block."""
-    return not spec.squeeze_excitation and spec.activation == "swish"
-
-
 class Layer(paddle.nn.Layer):  # type: ignore[misc]  # Paddle publishes no types
     """Paddle's layer, under a name that the type checker knows."""
 
@@ -118,7 +113,7 @@ class Block(Layer):
         self.adds_input = stride == 1 and channels == filters
         self.expand = Convolution(channels, wide, 1, size=size) if stage.expansion > 1 else None
         self.depthwise = Convolution(
-            wide, wide, stage.kernel, size=size, stride=stride, groups=wide, symmetric=is_symmetric(spec)
+            wide, wide, stage.kernel, size=size, stride=stride, groups=wide, symmetric=spec.padding == "DYNAMIC"
         )
         # A quarter of the block's input, not of the expanded channels.
         self.excite = SqueezeExcitation(wide, max(1, channels // 4)) if spec.squeeze_excitation else None
@@ -140,7 +135,7 @@ class EfficientNet(Layer):
     def __init__(self, spec: zoo.EfficientNet, *, crop: int, classes: int) -> None:
         super().__init__()
         filters = round_filters(STEM_FILTERS, spec.width)
-        self.stem = Convolution(3, filters, 3, size=crop, stride=2, symmetric=is_symmetric(spec))
+        self.stem = Convolution(3, filters, 3, size=crop, stride=2, symmetric=spec.padding == "DYNAMIC")
         self.blocks = nn.LayerList(blocks(spec, channels=filters, size=math.ceil(crop / 2)))
         head_filters = round_filters(HEAD_FILTERS, spec.width)
         self.head = Convolution(round_filters(STAGES[-1].filters, spec.width), head_filters, 1, size=1)

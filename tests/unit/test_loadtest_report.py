@@ -112,5 +112,5 @@ def test_the_terminals_table_says_the_same():
     words = shown.split()
     assert {word for values in rows(results) for word in values} <= set(words)
     assert {word for column in COLUMNS for word in column.split()} <= set(words)
-    assert "Triton 2.51.0, t4-fp16, [t4], tritonclas 0.1.0" in shown
+    assert "server: Triton 2.51.0 · profile: t4-fp16 · device: [t4] · client: tritonclas 0.1.0" in shown
     assert "(ServerOverloaded 1)" in shown

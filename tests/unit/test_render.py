@@ -141,6 +141,14 @@ def test_queues_are_bounded(path: Path) -> None:
     assert policy.allow_timeout_override
 
 
+@every_file
+def test_queue_policies_come_with_a_second_instance(path: Path) -> None:
+    """With one, Triton lets a request lie for half a second now and then: docs/model_repository.md."""
+    member = text_format.Parse(FILES[path], pb.ModelConfig())
+    if member.dynamic_batching.HasField("default_queue_policy"):
+        assert [group.count for group in member.instance_group] == [2]
+
+
 def checked(repository: Path) -> tuple[int, str]:
     result = CliRunner().invoke(render.main, ["--check", "--repository", str(repository)])
     return result.exit_code, result.output
