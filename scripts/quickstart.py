@@ -55,9 +55,9 @@ def classify_examples(url: str, model: str) -> None:
             console.print()
 
 
-def load_test(url: str, models: list[str], duration_s: float) -> None:
+def load_test(url: str, models: list[str], duration_s: float, report: Path) -> None:
     """A short sweep, in a process of its own because Locust patches the standard library."""
-    command = [sys.executable, "-m", "loadtest.sweep", "--url", url, "--models", *models, "--out", str(REPORT)]
+    command = [sys.executable, "-m", "loadtest.sweep", "--url", url, "--models", *models, "--out", str(report)]
     subprocess.run(
         [*command, "--batch-sizes", "1,4,8", "--users", "1", "--duration", str(duration_s), "--warm-up", "1"],
         check=True,
@@ -73,7 +73,8 @@ def headline(number: int, text: str) -> None:
 @click.command(epilog=example("python -m scripts.quickstart"))
 @click.option("--repository", type=click.Path(path_type=Path, file_okay=False), default=REPOSITORY, show_default=True)
 @click.option("--duration", "duration_s", default=4.0, show_default=True, help="Seconds of each load test cell.")
-def main(repository: Path, duration_s: float) -> None:
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default=REPORT, show_default=True)
+def main(repository: Path, duration_s: float, out: Path) -> None:
     """Populate two models, serve them with the embedded Triton, classify example pictures, load-test, report."""
     with termination_as_interrupt():
         headline(1, "Populate the model repository")
@@ -87,8 +88,8 @@ def main(repository: Path, duration_s: float) -> None:
             for name in models:
                 classify_examples(server.url, name)
             headline(4, "Load-test with Locust, one user, batch sizes 1, 4 and 8")
-            load_test(server.url, models, duration_s)
-        console.print(f"Server stopped. The report is in {REPORT}/report.md", style="bold")
+            load_test(server.url, models, duration_s, out)
+        console.print(f"Server stopped. The report is in {out}/report.md", style="bold")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import socket
 import tempfile
@@ -80,8 +81,6 @@ def test_a_taken_port_is_named(repository):
 
 
 def test_the_servers_own_message_is_shown_when_a_model_fails_to_load(repository, tmp_path):
-    import shutil
-
     broken = tmp_path / "models"
     shutil.copytree(repository, broken)
     (broken / f"{REAL}_net" / "1" / "model.onnx").write_bytes(b"nothing")
@@ -89,6 +88,30 @@ def test_the_servers_own_message_is_shown_when_a_model_fails_to_load(repository,
         pytest.raises(ServerError, match=rf"(?s)failed to load '{REAL}_net' version 1.*[Pp]rotobuf"),
         EmbeddedServer([REAL], broken),
     ):
+        pass
+
+
+def test_a_profile_is_read_instead_of_the_default_configuration(repository, tmp_path):
+    models = tmp_path / "models"
+    shutil.copytree(repository, models)
+    network = models / f"{REAL}_net"
+    default = (network / "config.pbtxt").read_text()
+    for name, folder in ((REAL, models / REAL), (f"{REAL}_net", network)):
+        text = (folder / "config.pbtxt").read_text().replace("max_batch_size: 32", "max_batch_size: 4")
+        (folder / "configs").mkdir(exist_ok=True)
+        (folder / "configs" / "small.pbtxt").write_text(text)
+        assert name in text
+    with EmbeddedServer([REAL], models, profile="small") as server, Classifier(server.url, REAL) as client:
+        assert client.max_batch_size == 4
+        assert client.classify(CAT).top.score > 0.1
+    assert (network / "config.pbtxt").read_text() == default
+
+
+def test_a_tensorrt_profile_needs_another_server(repository, tmp_path):
+    models = tmp_path / "models"
+    shutil.copytree(repository, models)
+    (models / f"{REAL}_net" / "1" / "t4-fp16.plan").write_bytes(b"a plan")
+    with pytest.raises(ServerError, match=r"(?i)tensorrt|GPU"), EmbeddedServer([REAL], models, profile="t4-fp16"):
         pass
 
 
