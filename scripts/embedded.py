@@ -28,7 +28,7 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104  only where a user asks for it
 
 _EXIT_TIMEOUT_S = 10
 _LOG_LINES = 400
-_FAILED_LOAD = re.compile(r"""\] "(failed to load '.*)"$""")
+_FAILED_LOAD = re.compile(r"""\] "(failed to load '.*' version .*)"$""")
 _FATAL = re.compile(r"^error: (?:creating server: )?(.*)")
 
 

@@ -32,6 +32,9 @@ def example(command: str) -> str:
     return f"\b\nExample:\n  {command}"
 
 
+#: Columns that the widest table needs; a narrower terminal breaks its lines, which is better than cutting names.
+_TABLE_WIDTH = 110
+
 url_option = click.option(
     "--url", default="localhost:8001", show_default=True, metavar="HOST:PORT", help="Triton's gRPC endpoint."
 )
@@ -177,4 +180,4 @@ def _print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
     table = Table(*columns, box=None)
     for row in rows:
         table.add_row(*map(Text, row))
-    plain_console().print(table)
+    plain_console(width=max(_TABLE_WIDTH, plain_console().width)).print(table)
