@@ -46,15 +46,16 @@ def set_workload(environment: Any, **_: Any) -> None:
 
 
 def _workload(options: Any) -> Workload:
-    Classifier(options.host or "", options.model).close()  # refuses what can't be an endpoint
-    return Workload(
-        url=options.host,
+    workload = Workload(
+        url=options.host or "",
         model=options.model,
         batch_size=options.batch_size,
         pictures=read_pictures(Path(options.images)),
         preprocess=options.preprocess,
         timeout_s=options.request_timeout,
     )
+    Classifier(workload.url, workload.model).close()  # refuses what can't be an endpoint
+    return workload
 
 
 def _positive(text: str) -> int:

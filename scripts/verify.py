@@ -21,9 +21,9 @@ from tritonclas import zoo
 from tritonclas.cli import example
 
 #: The largest difference of a probability that passes, by family. Measured over the whole zoo, float32
-#: rounding makes 2e-8 to 8e-6 (EfficientNet) and 7e-6 to 7e-5 (ResNeXt with random weights, which
-#: amplify it); a wrong layer, size or normalisation makes 1e-2 and more.
-TOLERANCE: Mapping[type[zoo.EfficientNet | zoo.ResNeXt], float] = {zoo.EfficientNet: 2e-5, zoo.ResNeXt: 2e-4}
+#: rounding makes 2e-8 to 2e-5 (EfficientNet) and 7e-6 to 7e-5 (ResNeXt with random weights, which
+#: amplify it); other processors round otherwise. A wrong layer, size or normalisation makes 1e-2 and more.
+TOLERANCE: Mapping[type[zoo.EfficientNet | zoo.ResNeXt], float] = {zoo.EfficientNet: 5e-5, zoo.ResNeXt: 2e-4}
 
 #: A batch of one and one of several: a batch size that was fixed at export shows only in the second.
 BATCH_SIZES = (1, 3)

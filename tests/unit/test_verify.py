@@ -21,7 +21,7 @@ from scripts.verify import TOLERANCE, main, synthetic_pictures, verify
 from tests.unit.conftest import CopyArchive
 from tritonclas import zoo
 
-LIMIT = TOLERANCE[zoo.EfficientNet]
+LIMIT = 2e-5
 
 
 @pytest.fixture
@@ -44,13 +44,13 @@ def test_an_export_agrees(tiny_archive: CopyArchive, tiny_row: zoo.Model, tiny_e
     agreement = verify(tiny_archive(kind), tiny_exports / f"{kind}.onnx", tiny_row)
     assert agreement.difference < 1e-6
     assert agreement.top5_equal
-    assert agreement.tolerance == LIMIT
+    assert agreement.tolerance == TOLERANCE[zoo.EfficientNet]
     assert (agreement.picture in (1, 2, 3), agreement.batch in (1, 3)) == (True, True)
 
 
 def test_changed_weights_are_found(tiny_archive: CopyArchive, tiny_row: zoo.Model, tiny_onnx: Path) -> None:
     message = (
-        r"largest difference \d\.\de-\d at picture [123], batch [13]; at most 2e-5 is allowed; nothing was published"
+        r"largest difference \d\.\de-\d at picture [123], batch [13]; at most 5e-5 is allowed; nothing was published"
     )
     with pytest.raises(VerificationError, match=message):
         verify(flip(tiny_archive("json"), "linear_0.w_0", 3.0), tiny_onnx, tiny_row)
