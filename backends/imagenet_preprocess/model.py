@@ -18,16 +18,14 @@ import triton_python_backend_utils as pb_utils
 
 from tritonclas.preprocess import BadImage, Preprocessing, describe_rejections
 
-_NUMBERS = ("resize_short", "crop", "max_pixels")
-_REQUIRED = {"resize_short", "crop", "interpolation"}
-
 
 class TritonPythonModel:
     """One instance; pictures are decoded on its share of the machine's cores."""
 
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
-        self._preprocess = _preprocessing(config["parameters"])
+        parameters = {key: parameter["string_value"] for key, parameter in config["parameters"].items()}
+        self._preprocess = Preprocessing.from_parameters(parameters)
         cv2.setNumThreads(1)  # the pool below already keeps every core busy, a picture each
         self._pool = ThreadPoolExecutor(_threads(config["instance_group"]))
 
@@ -37,17 +35,6 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         self._pool.shutdown()
-
-
-def _preprocessing(parameters: dict[str, dict[str, str]]) -> Preprocessing:
-    values: dict[str, Any] = {key: parameter["string_value"] for key, parameter in parameters.items()}
-    if missing := _REQUIRED - set(values):
-        raise ValueError(f"config.pbtxt lacks the parameters {', '.join(sorted(missing))}")
-    if unknown := set(values) - _REQUIRED - set(_NUMBERS):
-        raise ValueError(f"config.pbtxt has unknown parameters: {', '.join(sorted(unknown))}")
-    for key in set(_NUMBERS) & set(values):
-        values[key] = int(values[key])
-    return Preprocessing(**values)
 
 
 def _threads(instance_groups: list[dict[str, Any]]) -> int:

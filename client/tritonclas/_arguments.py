@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from PIL import Image
+
 from tritonclas.errors import InvalidRequest
 
 #: A year: longer timeouts don't fit the units that gRPC and Triton count them in.
@@ -32,6 +34,7 @@ def check_timeout(timeout_s: float) -> None:
 
 
 def check_several(images: object) -> None:
-    """A path or a file's bytes can be iterated over, but its characters aren't images."""
-    if isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)):
+    """A path, bytes, a file or pixels may be iterated over, but what that gives aren't images."""
+    single = isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike, Image.Image))
+    if single or callable(getattr(images, "read", None)) or getattr(images, "ndim", 4) == 3:
         raise InvalidRequest(f"{type(images).__name__} is one image; give a list of images, or call classify")

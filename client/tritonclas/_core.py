@@ -50,11 +50,7 @@ def model_facts(call: Call) -> Exchange[ModelFacts]:
         return facts
     parameters = (yield from _config(call, steps[0])).parameters
     try:
-        preprocessing = Preprocessing(
-            int(parameters["resize_short"].string_value),
-            int(parameters["crop"].string_value),
-            parameters["interpolation"].string_value,
-        )
+        preprocessing = Preprocessing.from_parameters({key: each.string_value for key, each in parameters.items()})
     except ValueError as error:
         raise call.error(ServerError, f"{steps[0]} has no usable preprocessing parameters ({error})") from error
     return ModelFacts(facts.max_batch_size, facts.classes, steps[1], preprocessing)

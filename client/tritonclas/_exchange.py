@@ -1,6 +1,7 @@
 """The protocol's vocabulary: an exchange is a generator that asks for I/O and never does any itself.
 
-It yields an `Rpc` or a `Pause` and is sent the reply; a failed call is thrown into it as an `RpcFault`.
+It yields an `Rpc`, a `Pause` or a `Prepare` and is sent the outcome; a failed call is thrown into it as an
+`RpcFault`.
 Sync and async drivers only carry out what it asks for, so what to send, when to retry and how long to
 wait is written once.
 """
@@ -35,7 +36,15 @@ class Pause:
     seconds: float
 
 
-Exchange = Generator[Rpc | Pause, Any, T]
+@dataclass(frozen=True)
+class Prepare:
+    """Work that reads files or takes the processor for a while, to be done wherever that holds nobody up."""
+
+    work: Callable[[], Any]
+
+
+Step = Rpc | Pause | Prepare
+Exchange = Generator[Step, Any, T]
 
 
 class RpcFault(Exception):

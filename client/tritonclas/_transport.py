@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 import grpc
 from tritonclient.grpc import service_pb2_grpc
 
-from tritonclas._exchange import Exchange, Pause, Rpc, RpcFault
+from tritonclas._exchange import Exchange, Prepare, Rpc, RpcFault, Step
 
 T = TypeVar("T")
 
@@ -21,6 +21,10 @@ _CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),  # Triton's own limit holds
     ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
     ("grpc.max_metadata_size", _MAX_REASONS_BYTES),
+    # A server that has come up is noticed soon, not after gRPC's usual back-off of up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
     ("grpc.enable_retries", 0),  # gRPC can't tell an overloaded server from a lost connection
 )
 
@@ -71,8 +75,10 @@ def carry_out(exchange: Exchange[T], transport: Transport) -> T:
         return end.value  # type: ignore[no-any-return]
 
 
-def _perform(step: Rpc | Pause, transport: Transport) -> Any:
+def _perform(step: Step, transport: Transport) -> Any:
     if isinstance(step, Rpc):
         return transport.call(step)
+    if isinstance(step, Prepare):
+        return step.work()
     time.sleep(step.seconds)
     return None

@@ -8,16 +8,17 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tritonclas import _core, _messages
+from tritonclas import _core
 from tritonclas._arguments import check_counts, check_endpoint, check_several
-from tritonclas._exchange import Call
+from tritonclas._exchange import Call, Exchange
+from tritonclas._session import Session
 from tritonclas._transport import GrpcTransport, Transport, carry_out
-from tritonclas.errors import ImageRejected, InvalidRequest
+from tritonclas.errors import ImageRejected
 from tritonclas.images import ImageSource
 from tritonclas.results import Classification
 
@@ -54,15 +55,12 @@ class Classifier:
         transport: Transport | None = None,
     ) -> None:
         check_endpoint(url)
-        if preprocess not in ("server", "client"):
-            raise InvalidRequest(f"preprocess is {preprocess!r}; it must be 'server' or 'client'")
+        self._session = Session(url, model, preprocess)
         self.url = url
         self.model = model
         self.preprocess = preprocess
         self.timeout_s = timeout_s
         self._transport = transport or GrpcTransport(url)
-        self._facts: _core.ModelFacts | None = None
-        self._route: _core.Route | None = None
 
     def classify(self, image: ImageSource, *, top_k: int = 5, timeout_s: float | None = None) -> Classification:
         """The `top_k` most probable classes of one image."""
@@ -73,35 +71,28 @@ class Classifier:
         images: Iterable[ImageSource],
         *,
         top_k: int = 5,
-        batch_size: int = 8,
+        batch_size: int | None = None,
         in_flight: int = 4,
         timeout_s: float | None = None,
     ) -> Generator[Classification | ImageRejected, None, None]:
         """Classify any number of images lazily, in order: one result for each, an ImageRejected for a bad one.
 
-        Images are sent `batch_size` to a request, with at most `in_flight` requests under way; no more of
-        `images` is read than these need. `timeout_s` holds for each request.
+        Images are sent `batch_size` to a request (8 unless the model takes fewer), with at most `in_flight`
+        requests under way; no more of `images` is read than these need. `timeout_s` holds for each request.
         """
         check_several(images)
-        check_counts(top_k=top_k, batch_size=batch_size, in_flight=in_flight)
+        check_counts(top_k=top_k, batch_size=1 if batch_size is None else batch_size, in_flight=in_flight)
         answer = partial(self._classify_batch, top_k=top_k, timeout_s=timeout_s)
-        return _pipelined(answer, images, batch_size, in_flight)
+        return self._pipelined(answer, images, batch_size, in_flight)
 
-    def probabilities(self, images: Sequence[ImageSource], *, timeout_s: float | None = None) -> NDArray[np.float32]:
+    def probabilities(self, images: Iterable[ImageSource], *, timeout_s: float | None = None) -> NDArray[np.float32]:
         """Probabilities of all classes, float32 [N, classes], in as few requests as the model's batch size allows."""
         check_several(images)
-        call = self._call(timeout_s)
-        facts = self._model_facts(call)
-        rows: list[NDArray[np.float32]] = []
-        for first in range(0, len(images), facts.max_batch_size):
-            part = images[first : first + facts.max_batch_size]
-            rows += _core.only(self._answer(call, part, first, None, _messages.probabilities))
-        return np.stack(rows) if rows else np.empty((0, facts.classes), np.float32)
+        return self._carry_out(self._session.probabilities(self._call(timeout_s), list(images)))
 
-    @property
     def max_batch_size(self) -> int:
         """How many images one request may hold; read from the server once."""
-        return self._model_facts(self._call(None)).max_batch_size
+        return self._carry_out(self._session.facts(self._call(None))).max_batch_size
 
     def close(self) -> None:
         """End the connection. The classifier can't be used afterwards."""
@@ -121,54 +112,34 @@ class Classifier:
     def _classify_batch(
         self, images: Sequence[ImageSource], first: int, top_k: int, timeout_s: float | None
     ) -> list[Classification | ImageRejected]:
-        check_counts(top_k=top_k)
-        read = partial(_messages.classifications, self.model)
-        return self._answer(self._call(timeout_s), images, first, top_k, read)
+        return self._carry_out(self._session.classify(self._call(timeout_s), images, first, top_k))
 
-    def _answer(
+    def _pipelined(
         self,
-        call: Call,
-        images: Sequence[ImageSource],
-        first: int,
-        top_k: int | None,
-        read: Callable[[Any], Sequence[T]],
-    ) -> list[T | ImageRejected]:
-        route = self._its_route(call)
-        batch = _core.prepare(route, images, first)
-        return carry_out(_core.infer(call, route, batch, top_k, read), self._transport)
-
-    def _its_route(self, call: Call) -> _core.Route:
-        if self._route is None:
-            if self.preprocess == "server":
-                self._route = _core.server_side(self.model)
-            else:
-                self._route = _core.client_side(call, self._model_facts(call))
-        return self._route
-
-    def _model_facts(self, call: Call) -> _core.ModelFacts:
-        if self._facts is None:
-            self._facts = carry_out(_core.model_facts(call), self._transport)
-        return self._facts
+        answer: Callable[[Sequence[ImageSource], int], list[T]],
+        images: Iterable[ImageSource],
+        batch_size: int | None,
+        in_flight: int,
+    ) -> Generator[T, None, None]:
+        """Answers in order, with at most `in_flight` batches under way; leaving early cancels what hasn't begun."""
+        size = batch_size or self._carry_out(self._session.usual_batch_size(self._call(None)))
+        source = iter(images)
+        under_way: deque[Future[list[T]]] = deque()
+        first = 0
+        pool = ThreadPoolExecutor(in_flight)
+        try:
+            while True:
+                while len(under_way) < in_flight and (batch := list(islice(source, size))):
+                    under_way.append(pool.submit(answer, batch, first))
+                    first += len(batch)
+                if not under_way:
+                    return
+                yield from under_way.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _call(self, timeout_s: float | None) -> Call:
-        return Call.within(self.timeout_s if timeout_s is None else timeout_s, self.url, self.model)
+        return self._session.call(self.timeout_s if timeout_s is None else timeout_s)
 
-
-def _pipelined(
-    answer: Callable[[Sequence[ImageSource], int], list[T]], images: Iterable[ImageSource], size: int, in_flight: int
-) -> Generator[T, None, None]:
-    """Answers in order, with at most `in_flight` batches under way; leaving early cancels what hasn't begun."""
-    source = iter(images)
-    under_way: deque[Future[list[T]]] = deque()
-    first = 0
-    pool = ThreadPoolExecutor(in_flight)
-    try:
-        while True:
-            while len(under_way) < in_flight and (batch := list(islice(source, size))):
-                under_way.append(pool.submit(answer, batch, first))
-                first += len(batch)
-            if not under_way:
-                return
-            yield from under_way.popleft().result()
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    def _carry_out(self, exchange: Exchange[T]) -> T:
+        return carry_out(exchange, self._transport)

@@ -84,12 +84,12 @@ def classify(
 ) -> None:
     """Classify pictures. Exit status 1 if any of them couldn't be; the others are still answered."""
     with Classifier(url, model, preprocess=preprocess, timeout_s=timeout_s) as classifier:
+        results = classifier.classify_many(images, top_k=top_k, batch_size=1 if len(images) == 1 else None)
         try:
-            results = list(classifier.classify_many(images, top_k=top_k))
+            rejected = (_show_json if as_json else _show)(images, results)
         except ModelNotFound as error:
             raise _with_near_matches(error, url, model) from error
-    _show_json(images, results) if as_json else _show(images, results)
-    if any(isinstance(result, ImageRejected) for result in results):
+    if rejected:
         sys.exit(1)
 
 
@@ -100,7 +100,8 @@ def _with_near_matches(error: ModelNotFound, url: str, model: str) -> click.Clic
     return click.ClickException(f"{error}; {near_matches(model, known)}" if known else str(error))
 
 
-def _show_json(images: Iterable[str], results: Iterable[Classification | ImageRejected]) -> None:
+def _show_json(images: Iterable[str], results: Iterable[Classification | ImageRejected]) -> int:
+    """Print all answers as one JSON array, and return how many are rejections."""
     answers = [
         {"image": image, "error": result.reason}
         if isinstance(result, ImageRejected)
@@ -108,15 +109,20 @@ def _show_json(images: Iterable[str], results: Iterable[Classification | ImageRe
         for image, result in zip(images, results, strict=True)
     ]
     click.echo(json.dumps(answers, indent=2))
+    return sum("error" in answer for answer in answers)
 
 
-def _show(images: Iterable[str], results: Iterable[Classification | ImageRejected]) -> None:
+def _show(images: Iterable[str], results: Iterable[Classification | ImageRejected]) -> int:
+    """Print each answer as it comes, and return how many are rejections."""
     console = plain_console()
+    rejected = 0
     for image, result in zip(images, results, strict=True):
         if isinstance(result, ImageRejected):
+            rejected += 1
             click.echo(f"Error: {result}", err=True)
         else:
             show_top_k(console, image, result)
+    return rejected
 
 
 def plain_console(**options: Any) -> Console:

@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,6 +31,7 @@ _LARGEST_MAX_PIXELS = 178_956_970
 #: JPEG 2000 isn't among them: OpenCV 4.11 crashes on files whose two headers disagree.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "SUN")
 
+_REQUIRED = {"resize_short", "crop", "interpolation"}
 _REJECTION = re.compile(r"image (\d+) rejected: (.*?)(?=; image \d+ rejected: |$)")
 
 _CV2_INTERPOLATION = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
@@ -59,6 +61,18 @@ class Preprocessing:
             )
         if not 0 < self.crop <= self.resize_short:
             raise ValueError(f"crop is {self.crop}; it must be positive and at most resize_short, {self.resize_short}")
+
+    @classmethod
+    def from_parameters(cls, parameters: Mapping[str, str]) -> Preprocessing:
+        """What the parameters of a preprocessing model's config.pbtxt say; ValueError if they don't make sense."""
+        if missing := _REQUIRED - set(parameters):
+            raise ValueError(f"the parameters lack {', '.join(sorted(missing))}")
+        if unknown := set(parameters) - _REQUIRED - {"max_pixels"}:
+            raise ValueError(f"unknown parameters: {', '.join(sorted(unknown))}")
+        values: dict[str, Any] = {
+            key: value if key == "interpolation" else int(value) for key, value in parameters.items()
+        }
+        return cls(**values)
 
     def __call__(self, encoded: bytes) -> Pixels:
         """RGB crop, uint8 `[crop, crop, 3]`, of an encoded picture; BadImage if it isn't one."""

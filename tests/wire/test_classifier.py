@@ -61,7 +61,7 @@ def test_probabilities(service: Service, classifier: Classifier, count: int) -> 
     np.testing.assert_array_equal(probabilities, np.eye(count, CLASSES, dtype=np.float32))
     assert probabilities.dtype == np.float32
     assert max(len(contents(request)) for request in service.asked("ModelInfer")) == min(count, 8)
-    assert classifier.max_batch_size == 8
+    assert classifier.max_batch_size() == 8
 
 
 def test_client_side_preprocessing(service: Service, url: str) -> None:

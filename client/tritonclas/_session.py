@@ -1,0 +1,92 @@
+"""A classifier's calls as exchanges: what the blocking and the async client carry out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tritonclas import _core, _messages
+from tritonclas._arguments import check_counts
+from tritonclas._exchange import Call, Exchange, Prepare
+from tritonclas.errors import AccessDenied, ImageRejected, InvalidRequest
+from tritonclas.images import ImageSource
+from tritonclas.results import Classification
+
+T = TypeVar("T")
+Place = Literal["server", "client"]
+
+#: Images a request unless the caller says otherwise: the largest batch that the published tables measure.
+USUAL_BATCH_SIZE = 8
+
+
+@dataclass
+class Session:
+    """One model on one endpoint, and what has been read of its configuration; shared by all calls of a client."""
+
+    endpoint: str
+    model: str
+    preprocess: Place
+    _facts: _core.ModelFacts | None = field(default=None, init=False)
+    _route: _core.Route | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        if self.preprocess not in ("server", "client"):
+            raise InvalidRequest(f"preprocess is {self.preprocess!r}; it must be 'server' or 'client'")
+
+    def call(self, timeout_s: float) -> Call:
+        """A call that begins now."""
+        return Call.within(timeout_s, self.endpoint, self.model)
+
+    def classify(
+        self, call: Call, images: Sequence[ImageSource], first: int, top_k: int
+    ) -> Exchange[list[Classification | ImageRejected]]:
+        """One request's images; `first` is the place of the first of them in the caller's sequence."""
+        check_counts(top_k=top_k)
+        return (yield from self._answer(call, images, first, top_k, partial(_messages.classifications, self.model)))
+
+    def probabilities(self, call: Call, images: Sequence[ImageSource]) -> Exchange[NDArray[np.float32]]:
+        """Any number of images, as many to a request as the model takes."""
+        facts = yield from self.facts(call)
+        rows: list[NDArray[np.float32]] = []
+        for first in range(0, len(images), facts.max_batch_size):
+            part = images[first : first + facts.max_batch_size]
+            rows += _core.only((yield from self._answer(call, part, first, None, _messages.probabilities)))
+        return np.stack(rows) if rows else np.empty((0, facts.classes), np.float32)
+
+    def facts(self, call: Call) -> Exchange[_core.ModelFacts]:
+        """The model's configuration, read once."""
+        if self._facts is None:
+            self._facts = yield from _core.model_facts(call)
+        return self._facts
+
+    def usual_batch_size(self, call: Call) -> Exchange[int]:
+        """What to send at once: 8 images, or as many as the model takes, if that is fewer and may be asked."""
+        try:
+            return min(USUAL_BATCH_SIZE, (yield from self.facts(call)).max_batch_size)
+        except AccessDenied:
+            return USUAL_BATCH_SIZE
+
+    def _answer(
+        self,
+        call: Call,
+        images: Sequence[ImageSource],
+        first: int,
+        top_k: int | None,
+        read: Callable[[Any], Sequence[T]],
+    ) -> Exchange[list[T | ImageRejected]]:
+        route = yield from self._its_route(call)
+        batch = yield Prepare(partial(_core.prepare, route, images, first))
+        return (yield from _core.infer(call, route, batch, top_k, read))
+
+    def _its_route(self, call: Call) -> Exchange[_core.Route]:
+        if self._route is None:
+            if self.preprocess == "server":
+                self._route = _core.server_side(self.model)
+            else:
+                self._route = _core.client_side(call, (yield from self.facts(call)))
+        return self._route
