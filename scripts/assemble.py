@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from scripts import sample, synthetic
-from scripts.archive import Archive
+from scripts.archive import GENERATED, Archive
 from scripts.networks import with_softmax
 from scripts.quiet_paddle import paddle
 from scripts.unpack import replacing
@@ -16,19 +16,18 @@ from tritonclas import zoo
 
 Kind = Literal["sample", "synthetic"]
 
-#: What builds a row's network up to its logits, and what is said of its weights.
-BUILDERS: Mapping[Kind, tuple[Callable[[zoo.Model], paddle.nn.Layer], str]] = MappingProxyType(
-    {"sample": (sample.build, sample.SOURCE), "synthetic": (synthetic.build, synthetic.SOURCE)}
+#: What builds a row's network up to its logits.
+BUILDERS: Mapping[Kind, Callable[[zoo.Model], paddle.nn.Layer]] = MappingProxyType(
+    {"sample": sample.build, "synthetic": synthetic.build}
 )
 
 
 def assemble(model: zoo.Model, kind: Kind, folder: Path) -> Archive:
     """The row's archive with weights of that kind, in `folder`: what was there before is replaced."""
-    build, source = BUILDERS[kind]
     # Paddle numbers parameters through the whole process; the guard lets each archive begin at 0.
     with replacing(folder) as fresh, paddle.utils.unique_name.guard():
-        save(with_softmax(build(model)), model.crop, fresh)
-    return Archive.open(folder, kind, source)
+        save(with_softmax(BUILDERS[kind](model)), model.crop, fresh)
+    return Archive.open(folder, kind, GENERATED[kind])
 
 
 def save(layer: paddle.nn.Layer, crop: int, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ BACKENDS = Path(__file__).resolve().parents[1] / "backends"
 LOOPBACK = "127.0.0.1"
 EVERYWHERE = "0.0.0.0"  # noqa: S104  only where a user asks for it
 
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9/_.+-]+")
 _EXIT_TIMEOUT_S = 10
 _LOG_LINES = 400
 _FAILED_LOAD = re.compile(r"""\] "(failed to load '.*' version .*)"$""")
@@ -54,6 +56,10 @@ def _bound(address: str, port: int) -> Iterator[socket.socket]:
         try:
             probe.bind((address, port))
         except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise ServerError(
+                    f"can't listen at {address} ({error.strerror}); give one of its IPv4 addresses"
+                ) from error
             raise ServerError(
                 f"port {port} can't be used ({error.strerror}); choose another, or 0 for a free one"
             ) from error
@@ -99,9 +105,11 @@ class EmbeddedServer:
     def __enter__(self) -> EmbeddedServer:
         preflight.check()
         with contextlib.ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tritonclas-")))
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tritonclas-", dir=_plain_folder())))
+            # A link, because Triton starts its stubs through a shell, with the path as it is, spaces and all.
+            (folder / "models").symlink_to(self.repository.resolve(), target_is_directory=True)
             self.ports = self.ports.chosen(self.address)
-            self._process = processes.start(self._command(_backends(folder)), _environment())
+            self._process = processes.start(self._command(folder), _environment())
             stack.callback(self._terminate)
             self._reader = threading.Thread(target=self._read, daemon=True)
             self._reader.start()
@@ -120,11 +128,11 @@ class EmbeddedServer:
         processes.stop(self._process, _EXIT_TIMEOUT_S + 5)
         self._reader.join(timeout=5)
 
-    def _command(self, backends: Path) -> list[str]:
+    def _command(self, folder: Path) -> list[str]:
         return [
             str(preflight.tritonserver() / "bin" / "tritonserver"),
-            f"--model-repository={self.repository}",
-            f"--backend-directory={backends}",
+            f"--model-repository={folder / 'models'}",
+            f"--backend-directory={_backends(folder)}",
             "--model-control-mode=explicit",
             *(f"--load-model={model}" for model in self.models),
             *([f"--model-config-name={self.profile}"] if self.profile else []),
@@ -168,6 +176,11 @@ def _said(lines: Iterable[str]) -> list[str]:
         if found := [match[1].partition("\\n\\nAt:")[0] for line in lines if (match := pattern.search(line))]:
             return found
     return list(lines)[-10:]
+
+
+def _plain_folder() -> str | None:
+    """Where temporary files go: where they always do, unless a shell would take that path for something else."""
+    return None if _PLAIN_PATH.fullmatch(tempfile.gettempdir()) else "/tmp"  # noqa: S108
 
 
 def _backends(folder: Path) -> Path:

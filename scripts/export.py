@@ -15,6 +15,7 @@ from scripts.archive import Archive
 from scripts.arguments import zoo_model
 from scripts.children import ChildFailed, run_child
 from scripts.errors import ExportError
+from scripts.files import unwritable
 from scripts.graph import edit, passes
 from scripts.onnx_file import write_model
 from scripts.parameters import Parameter, read_parameters
@@ -40,17 +41,20 @@ def export(archive: Archive, model: zoo.Model, target: Path) -> None:
     """
     weights = read_parameters(archive)
     _refuse_too_large(weights, model)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=_folder(target)) as folder:
-        scratch = Path(folder)
-        converted = _structure(archive, scratch)
-        check_signature(converted, archive, model)
-        attach(converted, weights, archive)
-        for transform in passes(model):
-            transform(converted)
-        _describe(converted, archive, model)
-        finished = scratch / target.name
-        write_model(converted, finished)
-        finished.replace(target)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=_folder(target)) as folder:
+            scratch = Path(folder)
+            converted = _structure(archive, scratch)
+            check_signature(converted, archive, model)
+            attach(converted, weights, archive)
+            for transform in passes(model):
+                transform(converted)
+            _describe(converted, archive, model)
+            finished = scratch / target.name
+            write_model(converted, finished)
+            finished.replace(target)
+    except OSError as error:
+        raise unwritable(target, error) from error
 
 
 def _refuse_too_large(weights: Iterable[Parameter], model: zoo.Model) -> None:

@@ -33,6 +33,11 @@ def fetch(model: zoo.Model, weights: str, work: Path) -> Archive:
     return _own(model, weights, work)
 
 
+def default_weights(model: zoo.Model) -> str:
+    """PaddleClas's own where it publishes any."""
+    return "official" if model.official else "sample"
+
+
 def _sample(model: zoo.Model, work: Path) -> Archive:
     if model.official:
         having = ", ".join(row.name for row in zoo.MODELS.values() if not row.official)
@@ -81,7 +86,7 @@ def copy(archive: Archive, folder: Path) -> None:
 )
 def main(model: zoo.Model, weights: str | None, out: Path) -> None:
     """Put a model's Paddle inference archive into a folder."""
-    archive = fetch(model, weights or ("official" if model.official else "sample"), out)
+    archive = fetch(model, weights or default_weights(model), out)
     copy(archive, out / model.name)
     click.echo(f"{out / model.name}: {archive.kind} weights from {archive.source}")
 

@@ -14,11 +14,11 @@ from scripts.arguments import zoo_models
 from scripts.console import progress_console
 from scripts.errors import ScriptError
 from scripts.export import export
-from scripts.fetch import fetch
+from scripts.fetch import default_weights, fetch
 from scripts.processes import termination_as_interrupt
 from scripts.provenance import Origin
 from scripts.render import ONNX_FILE, REPOSITORY
-from scripts.repository import onnx_path, prepare, publish, staging
+from scripts.repository import onnx_path, prepare, publish, staging, write_labels
 from scripts.verify import verify
 from tritonclas import zoo
 from tritonclas.cli import example
@@ -53,12 +53,12 @@ def populate(
     target = onnx_path(model, repository)
     with staging(model, repository) as folder:
         there = None if force else Origin.read(target)
-        if there and there.kind == weights:
-            return _reused(model, there, repository)
+        if there and there.is_current(weights):
+            return reused(model, there, repository)
         report("fetch")
         archive = fetch(model, weights, folder)
         if there and there == Origin.of(archive):
-            return _reused(model, there, repository)
+            return reused(model, there, repository)
         report("export")
         export(archive, model, folder / ONNX_FILE)
         report("verify")
@@ -68,14 +68,11 @@ def populate(
     return Populated(target, Origin.of(archive), agreement.difference)
 
 
-def _reused(model: zoo.Model, there: Origin, repository: Path) -> Populated:
-    prepare(model, there.kind, repository)
+def reused(model: zoo.Model, there: Origin, repository: Path) -> Populated:
+    """A model that is there already, with whatever is missing beside its weights put back."""
+    prepare(model, repository)
+    write_labels(model, there.kind, repository)
     return Populated(onnx_path(model, repository), there, None)
-
-
-def default_weights(model: zoo.Model) -> str:
-    """PaddleClas's own where it publishes any."""
-    return "official" if model.official else "sample"
 
 
 def example_pictures(model: zoo.Model) -> list[Pixels]:

@@ -59,7 +59,8 @@ def termination_as_interrupt() -> Iterator[None]:
     def interrupt(number: int, _frame: object) -> None:
         raise Terminated(number)
 
-    previous = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    wanted = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]  # nohup
+    previous = {number: signal.signal(number, interrupt) for number in wanted}
     try:
         yield
     finally:

@@ -9,7 +9,7 @@ from typing import cast
 import onnx
 from google.protobuf.message import DecodeError
 
-from scripts.archive import Archive, WeightsKind
+from scripts.archive import GENERATED, Archive, WeightsKind
 from scripts.export import EXPORT_VERSION
 
 
@@ -20,6 +20,12 @@ class Origin:
     kind: WeightsKind
     source: str
     parameters_sha256: str
+
+    def is_current(self, weights: str) -> bool:
+        """Whether asking for such weights again would give the same; never known of a path without reading it."""
+        if weights == "official":
+            return self.kind == "official"
+        return (self.kind, self.source) == (weights, GENERATED.get(weights))
 
     @classmethod
     def of(cls, archive: Archive) -> Origin:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import click
 
+from scripts import preflight
 from scripts.console import progress_console
 from scripts.embedded import EmbeddedServer
-from scripts.errors import ArchiveError
-from scripts.populate import EXAMPLES, Populated, describe, populate
+from scripts.errors import ArchiveError, ScriptError
+from scripts.populate import EXAMPLES, Populated, describe, populate, reused
 from scripts.processes import termination_as_interrupt
+from scripts.provenance import Origin
 from scripts.render import REPOSITORY
 from scripts.repository import onnx_path
 from tritonclas import Classification, Classifier, zoo
@@ -33,12 +35,13 @@ def populate_sample(repository: Path) -> Populated:
 
 
 def populate_first(repository: Path) -> Populated:
-    """A model of the published table: with the official weights where they can be downloaded."""
+    """A model of the published table: as it is if it is there, else with the official weights if they can be had."""
     model = zoo.find(FIRST_OF_THE_ZOO)
-    kinds = ["synthetic", "official"] if onnx_path(model, repository).is_file() else ["official", "synthetic"]
+    if there := Origin.read(onnx_path(model, repository)):
+        return reused(model, there, repository)
     with progress_console.status(f"{model.name}: trying the official weights"):
         try:
-            return populate(model, kinds[0], repository)
+            return populate(model, "official", repository)
         except ArchiveError as error:
             console.print(f"{model.name}: no official weights ({error.message})", style="yellow")
     with progress_console.status(f"{model.name}: exporting synthetic weights instead"):
@@ -58,11 +61,13 @@ def classify_examples(url: str, model: str) -> None:
 def load_test(url: str, models: list[str], duration_s: float, report: Path) -> None:
     """A short sweep, in a process of its own because Locust patches the standard library."""
     command = [sys.executable, "-m", "loadtest.sweep", "--url", url, "--models", *models, "--out", str(report)]
-    subprocess.run(
+    done = subprocess.run(
         [*command, "--batch-sizes", "1,4,8", "--users", "1", "--duration", str(duration_s), "--warm-up", "1"],
-        check=True,
+        check=False,
         env=os.environ | {"COLUMNS": str(max(console.width, 110))},
     )
+    if done.returncode != 0:
+        raise ScriptError("the load test failed; its own message is above")
 
 
 def headline(number: int, text: str) -> None:
@@ -77,6 +82,7 @@ def headline(number: int, text: str) -> None:
 def main(repository: Path, duration_s: float, out: Path) -> None:
     """Populate two models, serve them with the embedded Triton, classify example pictures, load-test, report."""
     with termination_as_interrupt():
+        preflight.check()
         headline(1, "Populate the model repository")
         models = [SAMPLE, FIRST_OF_THE_ZOO]
         for name, make in zip(models, (populate_sample, populate_first), strict=True):

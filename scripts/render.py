@@ -13,6 +13,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from scripts.errors import ScriptError
+from scripts.files import write_whole
 from tritonclas.cli import example
 from tritonclas.zoo import MODELS, PROFILES, Model, Profile
 
@@ -178,9 +179,7 @@ def _parameter(value: object) -> pb.ModelParameter:
 def write(files: Files, repository: Path) -> None:
     """Write the configurations below `repository`."""
     for path, text in files.items():
-        target = repository / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
+        write_whole(repository / path, text)
 
 
 def differences(files: Files, repository: Path) -> Iterator[Path]:

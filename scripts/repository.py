@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from scripts.archive import WeightsKind
 from scripts.errors import ScriptError
+from scripts.files import unwritable, write_whole
 from scripts.render import LABELS_FILE, ONNX_FILE, config_path, render
 from tritonclas.results import SYNTHETIC_LABEL
-from tritonclas.zoo import Model, imagenet_labels, is_part, near_matches
+from tritonclas.zoo import MODELS, Model, imagenet_labels, is_part, near_matches
 
 VERSION = "1"
 _STAGING = ".populate-"
+_LOCK = ".lock"
 
 
 def onnx_path(model: Model, repository: Path) -> Path:
@@ -43,48 +44,79 @@ def staging(model: Model, repository: Path) -> Iterator[Path]:
     there because it was killed is removed.
     """
     folder = repository / model.network_name
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _lock(folder, model.name):
+            _sweep(folder)
+            with tempfile.TemporaryDirectory(prefix=_STAGING, dir=folder) as scratch:
+                yield Path(scratch)
+    except OSError as error:
+        raise unwritable(repository, error) from error
+    finally:
+        _remove_if_unused(folder)
+
+
+def _lock(folder: Path, name: str) -> BaseFileLock:
+    lock = FileLock(folder / _LOCK)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise ScriptError(f"another process is populating {model.name} in {repository}; wait for it to end") from None
-    with lock:
-        for left in folder.glob(f"{_STAGING}*"):
-            shutil.rmtree(left)
-        with tempfile.TemporaryDirectory(prefix=_STAGING, dir=folder) as scratch:
-            yield Path(scratch)
+        raise ScriptError(f"another process is populating {name} in {folder.parent}; wait for it to end") from None
+    return lock
 
 
-def prepare(model: Model, kind: WeightsKind, repository: Path) -> None:
-    """Put there what the model needs beside its weights: configurations, version folders, labels.
+def _sweep(folder: Path) -> None:
+    for left in folder.glob(f"{_STAGING}*"):
+        shutil.rmtree(left)
+    for left in folder.glob(f".{LABELS_FILE}.*"):
+        left.unlink()
 
-    Configurations that are there already stay as they are: they may have been tuned for this machine.
-    """
-    for path, text in render([model]).items():
-        if not (repository / path).exists():
-            _write(repository / path, text)
-    for name in (model.name, model.preprocess_name, model.network_name):
-        (repository / name / VERSION).mkdir(parents=True, exist_ok=True)
-    _write(repository / model.network_name / LABELS_FILE, "".join(f"{label}\n" for label in labels(model, kind)))
+
+def _remove_if_unused(folder: Path) -> None:
+    """Remove a folder that holds nothing but the lock: a model that couldn't be published."""
+    if folder.is_dir() and [path.name for path in folder.iterdir()] == [_LOCK]:
+        with contextlib.suppress(OSError):
+            (folder / _LOCK).unlink()
+            folder.rmdir()
 
 
 def publish(model: Model, staged: Path, kind: WeightsKind, repository: Path) -> Path:
-    """Move a verified ONNX file, staged on the same file system, to where Triton reads it; that comes last."""
-    prepare(model, kind, repository)
-    return staged.replace(onnx_path(model, repository))
+    """Move a verified ONNX file, staged on the same file system, to where Triton reads it.
+
+    At no moment do synthetic weights have ImageNet's labels.
+    """
+    prepare(model, repository)
+    if kind == "synthetic":
+        write_labels(model, kind, repository)
+    published = staged.replace(onnx_path(model, repository))
+    write_labels(model, kind, repository)
+    return published
 
 
-def _write(path: Path, text: str) -> None:
-    """A reader sees the old text or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    scratch.write_text(text, encoding="utf-8")
-    scratch.replace(path)
+def prepare(model: Model, repository: Path) -> None:
+    """Put there the configurations and version folders that the model needs.
+
+    Configurations that are there already stay as they are: they may have been tuned for this machine.
+    """
+    wanted = (model.name, model.preprocess_name, model.network_name)
+    sharing = [row for row in MODELS.values() if row.preprocess_name == model.preprocess_name and row != model]
+    for path, text in render([model, *sharing]).items():
+        if path.parts[0] in wanted and not (repository / path).exists():
+            write_whole(repository / path, text)
+    for name in wanted:
+        (repository / name / VERSION).mkdir(parents=True, exist_ok=True)
+
+
+def write_labels(model: Model, kind: WeightsKind, repository: Path) -> None:
+    """Put the names of the model's classes where Triton reads them."""
+    text = "".join(f"{label}\n" for label in labels(model, kind))
+    write_whole(repository / model.network_name / LABELS_FILE, text)
 
 
 def check_servable(name: str, repository: Path, profile: str | None = None) -> None:
     """ScriptError, saying what to do, unless the repository has the model and every file that it needs."""
+    if not repository.is_dir():
+        raise ScriptError(f"there is no model repository at {repository}; make one with python -m scripts.populate")
     if not (repository / config_path(name)).is_file():
         public = sorted(path.parent.name for path in repository.glob("*/config.pbtxt") if not is_part(path.parent.name))
         raise ScriptError(f"{repository} has no model {name!r}; {near_matches(name, public)}")
@@ -94,6 +126,17 @@ def check_servable(name: str, repository: Path, profile: str | None = None) -> N
     wanted = config.default_model_filename
     if wanted and not any(path.is_file() for path in (repository / name).glob(f"[0-9]*/{wanted}")):
         raise ScriptError(f"{name} has no {wanted} in {repository} yet; {_how_to_make(name, wanted)}")
+
+
+def check_profile(names: Iterable[str], repository: Path, profile: str) -> None:
+    """ScriptError, with the nearest ones, unless some network of these models has such a profile.
+
+    Triton itself falls back to config.pbtxt without a word where it has no configs/<profile>.pbtxt.
+    """
+    networks = [step.model_name for name in names for step in _config(name, repository, None).ensemble_scheduling.step]
+    known = {path.stem for each in (*names, *networks) for path in (repository / each / "configs").glob("*.pbtxt")}
+    if profile not in known:
+        raise ScriptError(f"none of these models has a profile {profile!r}; {near_matches(profile, sorted(known))}")
 
 
 def _config(name: str, repository: Path, profile: str | None) -> pb.ModelConfig:

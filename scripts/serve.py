@@ -13,7 +13,7 @@ from scripts.embedded import LOOPBACK, EmbeddedServer, Ports
 from scripts.errors import ServerError
 from scripts.processes import Terminated, termination_as_interrupt
 from scripts.render import REPOSITORY
-from scripts.repository import check_servable
+from scripts.repository import check_profile, check_servable
 from tritonclas.cli import example
 
 _POLL_S = 0.2
@@ -49,6 +49,8 @@ def main(
     models, options = split_options(names)
     for model in models:
         check_servable(model, repository, profile)
+    if profile:
+        check_profile(models, repository, profile)
     server = EmbeddedServer(
         models=models,
         repository=repository,

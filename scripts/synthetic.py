@@ -11,14 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.archive import SYNTHETIC_VERSION
 from scripts.networks import build_logits
 from scripts.networks.efficientnet import Block, SqueezeExcitation
 from scripts.quiet_paddle import paddle
 from tritonclas import zoo
-
-#: Part of every seed: raise it when the weights of a name are to change.
-VERSION = 1
-SOURCE = f"seeded random weights, version {VERSION}"
 
 #: Pictures that the network is calibrated with: enough for steady statistics.
 _PICTURES = 16
@@ -54,7 +51,7 @@ def build(model: zoo.Model) -> paddle.nn.Layer:
 
 def seed(name: str) -> int:
     """A seed that depends on nothing but the name and the version."""
-    return int.from_bytes(hashlib.sha256(f"{name}/{VERSION}".encode()).digest()[:8], "big")
+    return int.from_bytes(hashlib.sha256(f"{name}/{SYNTHETIC_VERSION}".encode()).digest()[:8], "big")
 
 
 def randomise(parameter: paddle.Tensor, generator: np.random.Generator) -> None:

@@ -127,8 +127,7 @@ PROFILES: tuple[Profile, ...] = (
 )
 
 # Cubic for EfficientNet: PaddleClas's FAQ says that the published accuracies were measured so.
-# max_batch_size: 32 while a batch of 32 stays in the tens of milliseconds on a T4; 8 (the largest batch
-# that the published tables measure) where one image alone takes longer than that.
+# max_batch_size: 8, the largest batch that the published tables measure, and more where activations are small.
 _B0 = Model(
     name="EfficientNetB0",
     network=EfficientNet(width=1.0, depth=1.0),
@@ -254,7 +253,7 @@ def near_matches(name: str, known: Mapping[str, object] | list[str]) -> str:
     near = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.6)
     if near:
         return "did you mean " + " or ".join(folded[match] for match in near) + "?"
-    return "there are: " + ", ".join(known)
+    return "there are: " + (", ".join(known) or "none")
 
 
 def _data_lines(filename: str) -> list[str]:

@@ -7,9 +7,12 @@ import os
 import shutil
 from pathlib import Path
 
+import onnx
 import pytest
 
 from scripts.populate import populate
+from scripts.quickstart import populate_first
+from scripts.repository import onnx_path
 from tests.triton.commands import interrupt, read_until, run, started
 from tritonclas import zoo
 
@@ -54,6 +57,19 @@ def test_without_the_official_weights_it_says_so(repository, tmp_path):
         read_until(process, "no official weights .*can't be reached")
         read_until(process, "EfficientNetB0: published .*synthetic weights")
         assert interrupt(process) != 0
+
+
+@pytest.mark.parametrize("kind", ["official", "own", "synthetic"])
+def test_weights_that_are_there_are_kept_whatever_they_are(populated, tmp_path, kind):
+    models = tmp_path / "models"
+    shutil.copytree(populated, models)
+    path = onnx_path(zoo.find("EfficientNetB0"), models)
+    changed = onnx.load(path)
+    next(entry for entry in changed.metadata_props if entry.key == "weights").value = kind
+    onnx.save(changed, path)
+    before = path.stat().st_mtime_ns
+    assert populate_first(models).origin.kind == kind
+    assert path.stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("moment", ["2/4", "ready: gRPC", "cat.jpg", "4/4", "batch 1, 1 user"])

@@ -68,6 +68,17 @@ def test_what_cant_be_served_is_said_in_a_line(repository, arguments, message):
     assert "Traceback" not in done.stderr
 
 
+def test_paths_with_spaces_and_accents(repository, tmp_path, monkeypatch):
+    """Triton starts its stubs through a shell, and doesn't quote."""
+    models = tmp_path / "my módels; here"
+    shutil.copytree(repository, models)
+    temporary = tmp_path / "a b"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with EmbeddedServer([REAL], models, start_timeout_s=60) as server, Classifier(server.url, REAL) as client:
+        assert client.classify(CAT).top.score > 0.1
+
+
 def test_a_taken_port_is_named(repository):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -103,6 +114,7 @@ def test_a_profile_is_read_instead_of_the_default_configuration(repository, tmp_
         assert name in text
     with EmbeddedServer([REAL], models, profile="small") as server, Classifier(server.url, REAL) as client:
         assert client.max_batch_size() == 4
+        assert len(list(client.classify_many([CAT] * 9))) == 9
         assert client.classify(CAT).top.score > 0.1
     assert (network / "config.pbtxt").read_text() == default
 

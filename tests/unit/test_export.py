@@ -18,7 +18,7 @@ from onnx import TensorProto, helper
 from scripts import export as export_module
 from scripts.archive import Archive
 from scripts.children import ChildFailed, run_child
-from scripts.errors import ArchiveError, ExportError
+from scripts.errors import ArchiveError, ExportError, ScriptError
 from scripts.export import EXPORT_VERSION, attach, export, main
 from scripts.parameters import Parameter, read_parameters
 from scripts.signature import check_signature
@@ -180,7 +180,7 @@ def test_a_write_that_fails_half_way_leaves_the_older_file(
 
     target.write_bytes(b"older")
     monkeypatch.setattr(export_module, "write_model", full_disk)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(ScriptError, match="no space left"):
         export(tiny_archive("json"), tiny_row, target)
     assert target.read_bytes() == b"older"
     assert [path.name for path in target.parent.iterdir()] == ["model.onnx"]

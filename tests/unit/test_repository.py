@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -170,3 +171,45 @@ def test_a_missing_member_is_named(repository: Path) -> None:
     (repository / config_path(B0.preprocess_name)).unlink()
     with pytest.raises(ScriptError, match=f"has no model '{B0.preprocess_name}'"):
         repo.check_servable(B0.name, repository)
+
+
+def test_synthetic_weights_never_have_imagenets_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever way a model's weights are replaced, and wherever that is cut off."""
+    model = B0
+    names = tmp_path / model.network_name / "labels.txt"
+    seen = []
+
+    def replace_and_note(old: Path, new: Path) -> Path:
+        if new.name == "model.onnx":
+            seen.append(names.read_text()[:9] if names.exists() else "")
+        return old.rename(new)
+
+    monkeypatch.setattr(Path, "replace", replace_and_note)
+    kinds: tuple[WeightsKind, ...] = ("synthetic", "official", "synthetic")
+    for kind in kinds:
+        staged = tmp_path / "staged.onnx"
+        staged.write_text(kind)
+        repo.publish(model, staged, kind, tmp_path)
+    assert seen == ["synthetic"] * 3
+    assert names.read_text().startswith("synthetic")
+
+
+def test_a_model_that_could_not_be_published_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ScriptError, match="no"), repo.staging(B0, tmp_path):
+        raise ScriptError("no")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_profile_that_no_network_has_is_refused(tmp_path: Path) -> None:
+    repo.prepare(B0, tmp_path)
+    repo.check_profile(["EfficientNetB0"], tmp_path, "t4-fp16")
+    with pytest.raises(ScriptError, match="did you mean t4-fp16"):
+        repo.check_profile(["EfficientNetB0"], tmp_path, "t4-fp61")
+
+
+def test_a_preprocessing_model_serves_all_who_share_it(tmp_path: Path) -> None:
+    """Also in a repository that has one of them only: the others may come."""
+    small = replace(B0, name="Small", max_batch_size=1)
+    repo.prepare(small, tmp_path)
+    config = (tmp_path / small.preprocess_name / "config.pbtxt").read_text()
+    assert "max_batch_size: 32" in config

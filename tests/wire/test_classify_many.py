@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import math
 import random
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.wire.scripted import CLASSES, Hang, Service, classes, contents, image, infer
 from tritonclas import Classifier, ImageRejected, InvalidRequest
@@ -154,7 +157,17 @@ def test_counts_begin_at_one(classifier: Classifier, argument: str) -> None:
         classifier.classify_many([b"1"], **{argument: 0})
 
 
-def test_a_path_is_not_a_sequence_of_images(service: Service, classifier: Classifier) -> None:
+ONE_IMAGE = {
+    "path": "cat.jpg",
+    "bytes": b"1",
+    "file": io.BytesIO(b"1"),
+    "PIL": Image.new("RGB", (2, 2)),
+    "array": np.zeros((2, 2, 3), np.uint8),
+}
+
+
+@pytest.mark.parametrize("image", ONE_IMAGE.values(), ids=ONE_IMAGE)
+def test_one_image_is_not_a_sequence_of_images(classifier: Classifier, image: object) -> None:
     for call in (classifier.classify_many, classifier.probabilities):
         with pytest.raises(InvalidRequest, match="one image"):
-            call("cat.jpg")
+            call(image)

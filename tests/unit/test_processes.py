@@ -1,0 +1,42 @@
+"""Programs end with us, and signals unwind us; what nohup ignores stays ignored."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from scripts.processes import Terminated, termination_as_interrupt
+
+
+@pytest.fixture
+def ignored_hangup() -> Iterator[None]:
+    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGHUP, previous)
+
+
+def killed_by(number: signal.Signals, cleaned: list[bool]) -> None:
+    try:
+        os.kill(os.getpid(), number)
+        signal.pause()
+    finally:
+        cleaned.append(True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+def test_signals_unwind_with_the_shells_status(number: signal.Signals) -> None:
+    cleaned: list[bool] = []
+    before = signal.getsignal(number)
+    with pytest.raises(Terminated) as ended, termination_as_interrupt():
+        killed_by(number, cleaned)
+    assert (ended.value.code, cleaned) == (128 + number, [True])
+    assert signal.getsignal(number) == before
+
+
+def test_a_hangup_that_nohup_ignores_stays_ignored(ignored_hangup: None) -> None:
+    with termination_as_interrupt():
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
