@@ -54,11 +54,6 @@ class Archive:
             raise ArchiveError(f"{folder} holds no {PARAMETERS}: the archive has a program but no weights")
         return cls(folder, programs[0], parameters, kind, source)
 
-    @property
-    def is_legacy(self) -> bool:
-        """True for Paddle 2's format (`inference.pdmodel`)."""
-        return self.program.suffix == ".pdmodel"
-
     @cached_property
     def parameters_sha256(self) -> str:
         """SHA-256 of the parameters' file, in hexadecimal."""

@@ -7,31 +7,25 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tritonclas import _core
-from tritonclas._arguments import check_counts, check_endpoint, check_several
-from tritonclas._exchange import Call, Exchange
+from tritonclas._arguments import check_counts, check_several
+from tritonclas._client import DEFAULT_TIMEOUT_S, Client
+from tritonclas._exchange import Call
 from tritonclas._session import Session
-from tritonclas._transport import GrpcTransport, Transport, carry_out
+from tritonclas._transport import Transport
 from tritonclas.errors import ImageRejected
 from tritonclas.images import ImageSource
 from tritonclas.results import Classification
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 T = TypeVar("T")
 
-#: Total time in seconds that a call may take, unless the caller says otherwise.
-DEFAULT_TIMEOUT_S = 30.0
 
-
-class Classifier:
+class Classifier(Client):
     """Classifies images with one model of one Triton server. Threads may share it.
 
     `url` is Triton's gRPC endpoint, HOST:PORT. With `preprocess="server"` the encoded files are sent to the
@@ -54,13 +48,10 @@ class Classifier:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         transport: Transport | None = None,
     ) -> None:
-        check_endpoint(url)
         self._session = Session(url, model, preprocess)
-        self.url = url
+        super().__init__(url, timeout_s, transport)
         self.model = model
         self.preprocess = preprocess
-        self.timeout_s = timeout_s
-        self._transport = transport or GrpcTransport(url)
 
     def classify(self, image: ImageSource, *, top_k: int = 5, timeout_s: float | None = None) -> Classification:
         """The `top_k` most probable classes of one image."""
@@ -93,18 +84,6 @@ class Classifier:
     def max_batch_size(self) -> int:
         """How many images one request may hold; read from the server once."""
         return self._carry_out(self._session.facts(self._call(None))).max_batch_size
-
-    def close(self) -> None:
-        """End the connection. The classifier can't be used afterwards."""
-        self._transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"Classifier({self.url!r}, {self.model!r}, preprocess={self.preprocess!r})"
@@ -139,7 +118,4 @@ class Classifier:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _call(self, timeout_s: float | None) -> Call:
-        return self._session.call(self.timeout_s if timeout_s is None else timeout_s)
-
-    def _carry_out(self, exchange: Exchange[T]) -> T:
-        return carry_out(exchange, self._transport)
+        return self._session.call(self._timeout_s(timeout_s))

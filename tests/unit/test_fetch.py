@@ -35,7 +35,7 @@ def predict(folder: Path, pixels: np.ndarray) -> np.ndarray:
 @pytest.fixture(scope="module")
 def lite0(tmp_path_factory: pytest.TempPathFactory) -> Path:
     archive = fetch(LITE0, "sample", tmp_path_factory.mktemp("sample"))
-    assert (archive.kind, archive.is_legacy) == ("sample", False)
+    assert (archive.kind, archive.program.name) == ("sample", "inference.json")
     return archive.folder
 
 

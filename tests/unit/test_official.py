@@ -76,7 +76,7 @@ def test_an_official_archive_is_downloaded_once(mirror: Mirror, tmp_path: Path) 
     assert mirror.requests == ["/archives/EfficientNetB0_infer.tar"]
     assert archives[0] == archives[1]
     assert archives[0].folder == tmp_path / "cache" / "tritonclas" / "archives" / "EfficientNetB0_infer"
-    assert (archives[0].kind, archives[0].is_legacy) == ("official", True)
+    assert (archives[0].kind, archives[0].program.name) == ("official", "inference.pdmodel")
     assert archives[0].source == f"{mirror.url}EfficientNetB0_infer.tar"
     assert {path.name: path.read_bytes() for path in archives[0].folder.iterdir()} == {
         "inference.pdmodel": b"program",
