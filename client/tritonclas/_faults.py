@@ -31,8 +31,6 @@ _BY_MESSAGE: tuple[tuple[str, str, Kind], ...] = (
     ("UNAVAILABLE", "Request timeout expired", errors.ServerOverloaded),
     ("UNAVAILABLE", "protocol is restricted", errors.AccessDenied),
     ("NOT_FOUND", "has no available versions", errors.ModelNotReady),
-    ("UNAVAILABLE", "is not ready", errors.ModelNotReady),
-    ("UNAVAILABLE", "is not found", errors.ModelNotFound),
     ("INTERNAL", "failed to poll from model repository", errors.ModelNotFound),
 )
 

@@ -14,8 +14,6 @@ MESSAGES = [
     ("NOT_FOUND", "Request for unknown model: 'X' is not found", errors.ModelNotFound),
     ("NOT_FOUND", "Request for unknown model: 'X' has no available versions", errors.ModelNotReady),
     ("INTERNAL", "failed to load 'X', failed to poll from model repository", errors.ModelNotFound),
-    ("UNAVAILABLE", "Request for unknown model: 'X' is not found", errors.ModelNotFound),
-    ("UNAVAILABLE", "Model 'X' is not ready", errors.ModelNotReady),
     ("UNAVAILABLE", "Exceeds maximum queue size", errors.ServerOverloaded),
     ("UNAVAILABLE", "in ensemble 'X', Exceeds maximum queue size", errors.ServerOverloaded),
     ("UNAVAILABLE", "Request timeout expired", errors.ServerOverloaded),
