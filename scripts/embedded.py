@@ -21,7 +21,7 @@ from pathlib import Path
 from scripts import preflight, processes
 from scripts.errors import ServerError
 from scripts.render import REPOSITORY
-from tritonclas import ModelServer, TritonClasError
+from tritonclas import AccessDenied, ModelServer, TritonClasError
 
 BACKENDS = Path(__file__).resolve().parents[1] / "backends"
 LOOPBACK = "127.0.0.1"
@@ -70,10 +70,10 @@ def _bound(address: str, port: int) -> Iterator[socket.socket]:
 class EmbeddedServer:
     """A tritonserver on this machine, from `with` to its end.
 
-    `models` are loaded at the start, each with what it consists of; no other can be loaded unless
-    `model_control` is true. `profile` chooses `configs/<profile>.pbtxt`. `log` is given each line that
-    the server prints. ServerError, with the server's own message, if it doesn't come up within
-    `start_timeout_s` seconds.
+    `models` are loaded at the start, each with what it consists of, and no others until a client asks for
+    them (model control mode `explicit`). `profile` chooses `configs/<profile>.pbtxt`. `options` go to
+    tritonserver as they are. `log` is given each line that it prints. ServerError, with the server's own
+    message, if it doesn't come up within `start_timeout_s` seconds.
 
         with EmbeddedServer(["EfficientNetB0"]) as server:
             Classifier(server.url, "EfficientNetB0")
@@ -152,7 +152,8 @@ class EmbeddedServer:
         with self._process.stdout as output:
             for line in output:
                 self._lines.append(line.rstrip("\n"))
-                self.log(line.rstrip("\n"))
+                with contextlib.suppress(OSError):  # nobody reads our output any more; the server's must still be read
+                    self.log(line.rstrip("\n"))
 
     def _wait_ready(self) -> None:
         end = time.monotonic() + self.start_timeout_s
@@ -161,8 +162,14 @@ class EmbeddedServer:
                 if self._process.poll() is not None:
                     self._reader.join(timeout=5)
                     raise ServerError(self._reason())
-                with contextlib.suppress(TritonClasError):
+                try:
                     return server.wait_ready(self.models, timeout_s=0.5)
+                except (
+                    AccessDenied
+                ):  # its health is restricted, but it answers, which it does once its models are loaded
+                    return None
+                except TritonClasError:
+                    continue
         raise ServerError(f"the server wasn't ready after {self.start_timeout_s:g} s; {self._reason()}")
 
     def _reason(self) -> str:

@@ -68,6 +68,12 @@ def test_what_cant_be_served_is_said_in_a_line(repository, arguments, message):
     assert "Traceback" not in done.stderr
 
 
+def test_a_server_whose_health_is_restricted_is_ready_when_it_answers(repository):
+    options = ("--grpc-restricted-protocol=health:key=secret",)
+    with EmbeddedServer([REAL], repository, options=options) as server, Classifier(server.url, REAL) as client:
+        assert client.classify(CAT).top.score > 0.1
+
+
 def test_paths_with_spaces_and_accents(repository, tmp_path, monkeypatch):
     """Triton starts its stubs through a shell, and doesn't quote."""
     models = tmp_path / "my módels; here"
