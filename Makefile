@@ -16,7 +16,7 @@ setup: $(INSTALLED)  ## Make .venv from the locked versions
 $(INSTALLED): requirements.lock pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Error: Python 3.10, 3.11 or 3.12 is needed; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Installing the locked packages into .venv (a minute or two)"
-	@$(PYTHON) -m venv --clear .venv
+	@rm -rf .venv && $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
