@@ -30,7 +30,7 @@ from loadtest.results import FILE, Header, Results, write_whole
 from loadtest.subjects import check_batch_sizes, check_ready, examine
 from loadtest.workload import DEFAULT_TIMEOUT_S, Workload
 from tritonclas import ModelServer
-from tritonclas.cli import example
+from tritonclas.cli import example, preprocess_option
 
 #: Seconds that questions about the server itself may take.
 _QUESTION_TIMEOUT_S = 10.0
@@ -88,13 +88,7 @@ seconds = click.FloatRange(0, min_open=True)
     show_default=True,
     help="Seconds of load before a cell is measured.",
 )
-@click.option(
-    "--preprocess",
-    type=click.Choice(["server", "client"]),
-    default="server",
-    show_default=True,
-    help="Where pictures are decoded and cropped.",
-)
+@preprocess_option
 @click.option(
     "--timeout", "timeout_s", type=seconds, default=DEFAULT_TIMEOUT_S, show_default=True, help="Seconds for a request."
 )

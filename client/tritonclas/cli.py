@@ -38,6 +38,13 @@ _TABLE_WIDTH = 110
 url_option = click.option(
     "--url", default="localhost:8001", show_default=True, metavar="HOST:PORT", help="Triton's gRPC endpoint."
 )
+preprocess_option = click.option(
+    "--preprocess",
+    type=click.Choice(["server", "client"]),
+    default="server",
+    show_default=True,
+    help="Where pictures are decoded and cropped.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 
 
@@ -63,13 +70,7 @@ def main() -> None:
 @url_option
 @click.option("--model", required=True, help="The model's name on the server.")
 @click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes to show of each picture.")
-@click.option(
-    "--preprocess",
-    type=click.Choice(["server", "client"]),
-    default="server",
-    show_default=True,
-    help="Where pictures are decoded and cropped.",
-)
+@preprocess_option
 @click.option(
     "--timeout",
     "timeout_s",
