@@ -60,7 +60,7 @@ def _config(call: Call, name: str) -> Exchange[Any]:
     return (yield from call.rpc("ModelConfig", _messages.config_of(name))).config
 
 
-Payload = Union[bytes, "Pixels"]
+Payload = Union[bytes, Pixels]
 Read = Callable[[Any], Sequence[T]]
 
 
@@ -79,7 +79,7 @@ def server_side(model: str) -> Route:
 
 
 def client_side(call: Call, facts: ModelFacts) -> Route:
-    """Crops to the network alone; ServerError for a model whose configuration doesn't say how to make them."""
+    """Crops to the network alone; InvalidRequest for a model whose configuration doesn't say how to make them."""
     if facts.network is None or facts.preprocessing is None:
         raise call.error(InvalidRequest, "it isn't an ensemble with preprocessing; use preprocess='server'")
     return Route(facts.network, partial(images.crop, preprocessing=facts.preprocessing), _messages.infer_pixels)

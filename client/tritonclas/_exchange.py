@@ -102,11 +102,9 @@ class Call:
             kind, message = error_class(fault.code, fault.message)
             raise self.error(kind, message) from fault
 
-    def error(self, kind: type[TritonClasError], message: str, **details: Any) -> TritonClasError:
+    def error(self, kind: type[TritonClasError], message: str) -> TritonClasError:
         """An error that carries the call's context."""
-        return kind(
-            f"{self.where}: {message}", model=self.model, endpoint=self.endpoint, attempts=self.attempts, **details
-        )
+        return kind(f"{self.where}: {message}", model=self.model, endpoint=self.endpoint, attempts=self.attempts)
 
     @property
     def where(self) -> str:
