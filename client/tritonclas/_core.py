@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar, Union
+from typing import Any, TypeVar
 
 from tritonclas import _messages, images
 from tritonclas._exchange import Call, Exchange, Pause
@@ -60,7 +60,7 @@ def _config(call: Call, name: str) -> Exchange[Any]:
     return (yield from call.rpc("ModelConfig", _messages.config_of(name))).config
 
 
-Payload = Union[bytes, Pixels]
+Payload = bytes | Pixels
 Read = Callable[[Any], Sequence[T]]
 
 
