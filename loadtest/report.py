@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtest.results import Cell, Header, Results
-from tritonclas.zoo import published_latencies
+from tritonclas.published import published_latencies
 
 FILE = "report.md"
 

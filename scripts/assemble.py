@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from scripts import sample, synthetic
-from scripts.archive import GENERATED, Archive
+from scripts.archive import Archive, generated
 from scripts.networks import with_softmax
 from scripts.quiet_paddle import paddle
 from scripts.unpack import replacing
@@ -27,7 +27,7 @@ def assemble(model: zoo.Model, kind: Kind, folder: Path) -> Archive:
     # Paddle numbers parameters through the whole process; the guard lets each archive begin at 0.
     with replacing(folder) as fresh, paddle.utils.unique_name.guard():
         save(with_softmax(BUILDERS[kind](model)), model.crop, fresh)
-    return Archive.open(folder, kind, GENERATED[kind])
+    return Archive.open(folder, kind, generated(model, kind))
 
 
 def save(layer: paddle.nn.Layer, crop: int, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""A Paddle inference archive becomes one self-contained ONNX file that takes pixels and answers probabilities."""
+"""A Paddle inference archive becomes an ONNX model that takes pixels and answers probabilities."""
 
 from __future__ import annotations
 
@@ -17,53 +17,42 @@ from scripts.children import ChildFailed, run_child
 from scripts.errors import ExportError
 from scripts.files import unwritable
 from scripts.graph import edit, passes
-from scripts.onnx_file import write_model
+from scripts.onnx_file import move_onnx, size_on_disk, write_onnx
 from scripts.parameters import Parameter, read_parameters
+from scripts.provenance import Origin
 from scripts.signature import check_signature
 from tritonclas import zoo
 from tritonclas.cli import example
+from tritonclas.served import Served
 
 #: ONNX Runtime 1.19, the one in Triton 24.09, reads up to 10; opset 17 came with 8.
 IR_VERSION = 8
 PRODUCER = "tritonclas"
-#: Stands in every file: raise it when an archive's export changes, so that published files are made again.
-EXPORT_VERSION = "1"
-
-#: Protobuf's limit of 2 GiB for a message, less room for the graph itself.
-_LARGEST_WEIGHTS = 2**31 - 2**22
 
 
-def export(archive: Archive, model: zoo.Model, target: Path) -> None:
+def export(archive: Archive, model: Served, target: Path) -> None:
     """Writes `target`: `pixels` UINT8 [batch, crop, crop, 3] to `probabilities` FP32 [batch, classes].
+
+    With more than 1 GiB of weights it is a folder, with the model's file and one of weights.
 
     ArchiveError if the archive is damaged or isn't the model's; ExportError if it can't be converted.
     On an error nothing is written, and a file that was there before stays.
     """
     weights = read_parameters(archive)
-    _refuse_too_large(weights, model)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=_folder(target)) as folder:
             scratch = Path(folder)
             converted = _structure(archive, scratch)
             check_signature(converted, archive, model)
             attach(converted, weights, archive)
-            for transform in passes(model):
+            for transform in passes(model, edit.Store(scratch / "made.data")):
                 transform(converted)
             _describe(converted, archive, model)
             finished = scratch / target.name
-            write_model(converted, finished)
-            finished.replace(target)
+            write_onnx(converted, finished)
+            move_onnx(finished, target)
     except OSError as error:
         raise unwritable(target, error) from error
-
-
-def _refuse_too_large(weights: Iterable[Parameter], model: zoo.Model) -> None:
-    size = sum(parameter.nbytes for parameter in weights)
-    if size > _LARGEST_WEIGHTS:
-        raise ExportError(
-            f"{model.name}'s weights are {size / 2**30:.1f} GiB, and one ONNX file holds at most 2 GiB: "
-            "larger models aren't supported yet; choose a smaller one"
-        )
 
 
 def _folder(target: Path) -> Path:
@@ -110,24 +99,12 @@ def _unmade(graph: onnx.GraphProto) -> set[str]:
     return {name for node in graph.node for name in node.input if name} - made
 
 
-def _describe(converted: onnx.ModelProto, archive: Archive, model: zoo.Model) -> None:
+def _describe(converted: onnx.ModelProto, archive: Archive, model: Served) -> None:
     """Says in the file what it is and where it comes from."""
     converted.ir_version = IR_VERSION
     converted.producer_name = PRODUCER
     converted.graph.name = model.name
-    helper.set_model_props(
-        converted,
-        {
-            "export_version": EXPORT_VERSION,
-            "model": model.name,
-            "weights": archive.kind,
-            "source": archive.source,
-            "crop": str(model.crop),
-            "resize_short": str(model.resize_short),
-            "interpolation": model.interpolation,
-            "parameters_sha256": archive.parameters_sha256,
-        },
-    )
+    helper.set_model_props(converted, Origin.of(archive, model).properties())
 
 
 @click.command(
@@ -139,7 +116,7 @@ def _describe(converted: onnx.ModelProto, archive: Archive, model: zoo.Model) ->
 def main(model: zoo.Model, archive_dir: Path, out: Path) -> None:
     """Export the Paddle inference archive in ARCHIVE_DIR, which is one of the model NAME, to an ONNX file."""
     export(Archive.open(archive_dir, "own", str(archive_dir)), model, out)
-    click.echo(f"{out}: {model.name}, {out.stat().st_size / 1e6:.1f} MB; compare it with Paddle by scripts.verify")
+    click.echo(f"{out}: {model.name}, {size_on_disk(out) / 1e6:.1f} MB; compare it with Paddle by scripts.verify")
 
 
 if __name__ == "__main__":

@@ -35,12 +35,12 @@ def fetch(model: zoo.Model, weights: str, work: Path) -> Archive:
 
 def default_weights(model: zoo.Model) -> str:
     """PaddleClas's own where it publishes any."""
-    return "official" if model.official else "sample"
+    return "sample" if model.sample else "official"
 
 
 def _sample(model: zoo.Model, work: Path) -> Archive:
-    if model.official:
-        having = ", ".join(row.name for row in zoo.MODELS.values() if not row.official)
+    if not model.sample:
+        having = ", ".join(row.name for row in zoo.MODELS.values() if row.sample)
         raise ArchiveError(f"there are no sample weights of {model.name}, only of {having}; give official or synthetic")
     return _assembled(model, "sample", work)
 

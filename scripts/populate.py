@@ -15,6 +15,7 @@ from scripts.console import progress_console
 from scripts.errors import ScriptError
 from scripts.export import export
 from scripts.fetch import default_weights, fetch
+from scripts.onnx_file import model_file, size_on_disk
 from scripts.processes import termination_as_interrupt
 from scripts.provenance import Origin
 from scripts.render import ONNX_FILE, REPOSITORY
@@ -52,12 +53,12 @@ def populate(
     """
     target = onnx_path(model, repository)
     with staging(model, repository) as folder:
-        there = None if force else Origin.read(target)
-        if there and there.is_current(weights):
+        there = None if force else Origin.read(model_file(target))
+        if there and there.is_current(model, weights):
             return reused(model, there, repository)
         report("fetch")
         archive = fetch(model, weights, folder)
-        if there and there == Origin.of(archive):
+        if there and there == Origin.of(archive, model):
             return reused(model, there, repository)
         report("export")
         export(archive, model, folder / ONNX_FILE)
@@ -65,7 +66,7 @@ def populate(
         agreement = verify(archive, folder / ONNX_FILE, model, example_pictures(model))
         report("publish")
         publish(model, folder / ONNX_FILE, archive.kind, repository)
-    return Populated(target, Origin.of(archive), agreement.difference)
+    return Populated(target, Origin.of(archive, model), agreement.difference)
 
 
 def reused(model: zoo.Model, there: Origin, repository: Path) -> Populated:
@@ -83,7 +84,7 @@ def example_pictures(model: zoo.Model) -> list[Pixels]:
 
 def describe(model: zoo.Model, done: Populated) -> str:
     """One line on what was done."""
-    size = f"{done.path.stat().st_size / 1e6:.1f} MB, {done.origin.kind} weights"
+    size = f"{size_on_disk(done.path) / 1e6:.1f} MB, {done.origin.kind} weights"
     if done.difference is None:
         return f"{model.name}: already there ({size})"
     return f"{model.name}: published ({size}; differs from Paddle by at most {done.difference:.1e})"

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from scripts.errors import ArchiveError
+from scripts.protobuf import Content, fields, message, packed, text
 
 #: VarType.Type of Paddle's framework.proto.
 _DTYPE_BY_CODE = {
@@ -89,78 +90,24 @@ def _legacy_parameters(content: bytes) -> Iterator[tuple[str, TensorType]]:
     persistable 3; VarType.type 1, lod_tensor 3; LoDTensorDesc.tensor 1.
     """
     blocks = [value for number, value in fields(content) if number == 1]
-    for number, variable in fields(_message(blocks[0])):
+    for number, variable in fields(message(blocks[0])):
         if number != 3:
             continue
-        described = dict(fields(_message(variable)))
-        kind = dict(fields(_message(described[2])))
+        described = dict(fields(message(variable)))
+        kind = dict(fields(message(described[2])))
         if described.get(3) and kind[1] == _DENSE_TENSOR:
-            tensor = dict(fields(_message(kind[3])))[1]
-            yield _message(described[1]).decode(), tensor_type(_message(tensor))
+            tensor = dict(fields(message(kind[3])))[1]
+            yield text(described[1]), tensor_type(message(tensor))
 
 
-def tensor_type(description: bytes) -> TensorType:
+def tensor_type(description: Content) -> TensorType:
     """The type in a TensorDesc of framework.proto (element type 1, dimensions 2); ValueError if there is none."""
     code, shape = None, list[int]()
     for number, value in fields(description):
         if number == 1:
             code = value
         elif number == 2:
-            shape += [value] if isinstance(value, int) else _packed(value)
+            shape += [value] if isinstance(value, int) else packed(value)
     if not isinstance(code, int) or code not in _DTYPE_BY_CODE:
         raise ValueError(f"element type {code!r} isn't supported")
     return TensorType(_DTYPE_BY_CODE[code], tuple(shape))
-
-
-def fields(content: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """Number and value of each field of a protobuf message (protobuf.dev, "Encoding"); ValueError if it is none."""
-    position = 0
-    while position < len(content):
-        key, position = _varint(content, position)
-        number, wire_type = key >> 3, key & 7
-        if wire_type == 0:
-            value, position = _varint(content, position)
-            yield number, value
-            continue
-        length, position = _length(wire_type, content, position)
-        if position + length > len(content):
-            raise ValueError("it ends in the middle of a field")
-        yield number, content[position : position + length]
-        position += length
-
-
-def _length(wire_type: int, content: bytes, position: int) -> tuple[int, int]:
-    """Bytes of a field's value, and where the value begins."""
-    if wire_type == 2:
-        return _varint(content, position)
-    if wire_type not in (1, 5):
-        raise ValueError(f"protobuf has no wire type {wire_type}")
-    return {1: 8, 5: 4}[wire_type], position
-
-
-def _varint(content: bytes, position: int) -> tuple[int, int]:
-    """The integer that begins at `position`, and where it ends."""
-    number = 0
-    for shift in range(0, 70, 7):
-        if position >= len(content):
-            raise ValueError("it ends in the middle of a number")
-        byte = content[position]
-        position += 1
-        number |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return number, position
-    raise ValueError("a number of more than 64 bits")
-
-
-def _packed(content: bytes) -> list[int]:
-    numbers, position = list[int](), 0
-    while position < len(content):
-        number, position = _varint(content, position)
-        numbers.append(number)
-    return numbers
-
-
-def _message(value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        raise ValueError("a number where a message belongs")
-    return value

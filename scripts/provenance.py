@@ -1,51 +1,82 @@
-"""What a published ONNX file says of its origin, so that it need not be made again."""
+"""What an ONNX file of ours says of itself: whose weights it holds, and how it wants to be served."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+import json
+import mmap
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
-import onnx
-from google.protobuf.message import DecodeError
+from scripts.archive import Archive, WeightsKind, generated
+from scripts.protobuf import fields, message, text
+from tritonclas import zoo
+from tritonclas.served import Served
 
-from scripts.archive import GENERATED, Archive, WeightsKind
-from scripts.export import EXPORT_VERSION
+#: Stands in every file: raise it when an archive's export changes, so that published files are made again.
+EXPORT_VERSION = "2"
+
+#: Field numbers of onnx.proto: ModelProto.metadata_props, StringStringEntryProto.key and .value.
+_METADATA, _KEY, _VALUE = 14, 1, 2
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a model's weights come from; `parameters_sha256` is that of the archive's parameters."""
+    """The weights of a file and the model that it was exported as; `parameters_sha256` is that of the archive's."""
 
+    model: Served
     kind: WeightsKind
     source: str
     parameters_sha256: str
 
-    def is_current(self, weights: str) -> bool:
+    def is_current(self, row: zoo.Model, weights: str) -> bool:
         """Whether asking for such weights again would give the same; never known of a path without reading it."""
-        if weights == "official":
-            return self.kind == "official"
-        return (self.kind, self.source) == (weights, GENERATED.get(weights))
+        if self.model != served(row) or self.kind != weights:
+            return False
+        if weights in ("sample", "synthetic"):
+            return self.source == generated(row, cast(Any, weights))
+        return weights == "official"
 
     @classmethod
-    def of(cls, archive: Archive) -> Origin:
+    def of(cls, archive: Archive, model: Served) -> Origin:
         """What a file made of this archive says."""
-        return cls(archive.kind, archive.source, archive.parameters_sha256)
+        return cls(served(model), archive.kind, archive.source, archive.parameters_sha256)
+
+    def properties(self) -> dict[str, str]:
+        """The file's metadata."""
+        return {
+            "export_version": EXPORT_VERSION,
+            "weights": self.kind,
+            "source": self.source,
+            "parameters_sha256": self.parameters_sha256,
+            "model": json.dumps(asdict(self.model)),
+        }
 
     @classmethod
     def read(cls, published: Path) -> Origin | None:
         """What a published file says; None if there is none, or another version of the export has made it."""
-        properties = _properties(published)
+        properties = metadata(published)
         if properties.get("export_version") != EXPORT_VERSION:
             return None
+        model = json.loads(properties["model"])
+        model |= {"mean": tuple(model["mean"]), "std": tuple(model["std"])}
         kind = cast(WeightsKind, properties["weights"])
-        return cls(kind, properties["source"], properties["parameters_sha256"])
+        return cls(Served(**model), kind, properties["source"], properties["parameters_sha256"])
 
 
-def _properties(path: Path) -> dict[str, str]:
-    """The metadata of an ONNX file; empty if there is no file, or none that can be read."""
+def served(model: Served) -> Served:
+    """What of a row of the zoo concerns serving alone."""
+    return Served(**{field.name: getattr(model, field.name) for field in dataclasses.fields(Served)})
+
+
+def metadata(path: Path) -> Mapping[str, str]:
+    """The metadata of an ONNX file, whose weights aren't read; empty if there is no file, or none that can be read."""
     try:
-        model = onnx.load(path, load_external_data=False)
-    except (OSError, DecodeError):
+        with path.open("rb") as file:
+            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        entries = [dict(fields(message(value))) for number, value in fields(content) if number == _METADATA]
+        return {text(entry[_KEY]): text(entry[_VALUE]) for entry in entries}
+    except (OSError, ValueError, LookupError):
         return {}
-    return {entry.key: entry.value for entry in model.metadata_props}

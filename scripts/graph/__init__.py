@@ -9,16 +9,17 @@ import onnx
 
 from scripts.graph.batchnorm import fold_batchnorm
 from scripts.graph.constants import inline_constants
+from scripts.graph.edit import Store
 from scripts.graph.front import accept_pixels
 from scripts.graph.padding import merge_same_padding
 from scripts.graph.softmax import append_softmax
-from tritonclas.zoo import Model
+from tritonclas.served import Served
 
 Pass = Callable[[onnx.ModelProto], int | None]
 
 
-def passes(row: Model) -> tuple[Pass, ...]:
-    """The passes for the row's network; each changes the model in place.
+def passes(row: Served, store: Store) -> tuple[Pass, ...]:
+    """The passes for the row's network; each changes the model in place, and keeps weights that it makes in `store`.
 
     The padding comes before the batch normalisation, which folds only into what stands right before it.
     """
@@ -26,6 +27,6 @@ def passes(row: Model) -> tuple[Pass, ...]:
         inline_constants,
         append_softmax,
         merge_same_padding,
-        fold_batchnorm,
+        partial(fold_batchnorm, store=store),
         partial(accept_pixels, row=row),
     )

@@ -7,9 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
-from scripts.graph.edit import Wiring, attributes, elements, remove_nodes, remove_unused_initializers
+from scripts.graph.edit import Store, Wiring, attributes, elements, remove_nodes, remove_unused_initializers
 
 _SUFFIX = "_folded"
 
@@ -23,10 +22,10 @@ class Affine(NamedTuple):
     shift: Vector
 
 
-def fold_batchnorm(model: onnx.ModelProto) -> int:
+def fold_batchnorm(model: onnx.ModelProto, store: Store) -> int:
     """Folds what can be folded and leaves the rest; returns how many nodes went.
 
-    Weights are read, scaled in float64 and rounded once, one convolution at a time.
+    Weights are read, scaled in float64, rounded once and put into `store`, one convolution at a time.
     """
     graph = model.graph
     wiring = Wiring(graph)
@@ -34,7 +33,7 @@ def fold_batchnorm(model: onnx.ModelProto) -> int:
     for convolution in [node for node in graph.node if _foldable(node, wiring)]:
         followers, total = _affine_tail(convolution, wiring)
         if followers:
-            graph.initializer.extend(_fold(convolution, total, wiring))
+            graph.initializer.extend(_fold(convolution, total, wiring, store))
             last = followers[-1]
             convolution.output[0], last.output[0] = last.output[0], convolution.output[0]
             folded += followers
@@ -87,15 +86,15 @@ def _normalisation(node: onnx.NodeProto, value: str, wiring: Wiring) -> Affine |
     return Affine(scale, beta - mean * scale)
 
 
-def _fold(convolution: onnx.NodeProto, affine: Affine, wiring: Wiring) -> list[onnx.TensorProto]:
+def _fold(convolution: onnx.NodeProto, affine: Affine, wiring: Wiring, store: Store) -> list[onnx.TensorProto]:
     """Weights and bias of the convolution followed by the affine; makes them the convolution's."""
     weight, *biases = (elements(wiring.initializers[name]) for name in convolution.input[1:])
     bias = biases[0] if biases else np.zeros(len(weight))
     scale = affine.scale.reshape(-1, *[1] * (weight.ndim - 1))
     name = convolution.input[1]
     tensors = [
-        numpy_helper.from_array((weight * scale).astype(weight.dtype), name + _SUFFIX),
-        numpy_helper.from_array((bias * affine.scale + affine.shift).astype(weight.dtype), name + "_bias" + _SUFFIX),
+        store.keep(name + _SUFFIX, (weight * scale).astype(weight.dtype)),
+        store.keep(name + "_bias" + _SUFFIX, (bias * affine.scale + affine.shift).astype(weight.dtype)),
     ]
     del convolution.input[1:]
     convolution.input.extend(tensor.name for tensor in tensors)

@@ -60,12 +60,19 @@ def refer(tensor: onnx.TensorProto, file: Path, offset: int, nbytes: int) -> Non
         tensor.external_data.add(key=key, value=str(value))
 
 
-def take_in(tensor: onnx.TensorProto) -> None:
-    """Reads the elements of a tensor that is only a reference into the tensor."""
-    if tensor.data_location == onnx.TensorProto.EXTERNAL:
-        tensor.raw_data = _referenced(tensor)
-        tensor.ClearField("external_data")
-        tensor.ClearField("data_location")
+class Store:
+    """A scratch file for the elements of tensors that passes make: a large network's don't fit into memory twice."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def keep(self, name: str, array: NDArray[Any]) -> onnx.TensorProto:
+        """An initializer with these elements, which are in the file and not in memory."""
+        tensor = onnx.TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(array.dtype), dims=array.shape)
+        with self._path.open("ab") as file:
+            refer(tensor, self._path, file.tell(), array.nbytes)
+            file.write(array.tobytes())
+        return tensor
 
 
 def _referenced(tensor: onnx.TensorProto) -> bytes:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from scripts.graph.edit import rename
-from tritonclas.zoo import Model
+from tritonclas.served import Served
 
 INPUT = "pixels"
 OUTPUT = "probabilities"
@@ -17,7 +17,7 @@ BATCH = "batch"
 _NORMALISED = "normalised_pixels"
 
 
-def accept_pixels(model: onnx.ModelProto, row: Model) -> None:
+def accept_pixels(model: onnx.ModelProto, row: Served) -> None:
     """Makes `pixels`, UINT8 [batch, crop, crop, 3] in RGB, the input and `probabilities` [batch, classes] the output.
 
     Normalises as PaddleClas's NormalizeImage, (x / 255 - mean) / std, here one multiplication and one addition.

@@ -134,10 +134,10 @@ class EfficientNet(Layer):
 
     def __init__(self, spec: zoo.EfficientNet, *, crop: int, classes: int) -> None:
         super().__init__()
-        filters = round_filters(STEM_FILTERS, spec.width)
+        filters = STEM_FILTERS if spec.fixed_ends else round_filters(STEM_FILTERS, spec.width)
         self.stem = Convolution(3, filters, 3, size=crop, stride=2, symmetric=spec.padding == "DYNAMIC")
         self.blocks = nn.LayerList(blocks(spec, channels=filters, size=math.ceil(crop / 2)))
-        head_filters = round_filters(HEAD_FILTERS, spec.width)
+        head_filters = HEAD_FILTERS if spec.fixed_ends else round_filters(HEAD_FILTERS, spec.width)
         self.head = Convolution(round_filters(STAGES[-1].filters, spec.width), head_filters, 1, size=1)
         self.activation = activation(spec)
         self.pool = nn.AdaptiveAvgPool2D(1)
@@ -155,12 +155,19 @@ def blocks(spec: zoo.EfficientNet, *, channels: int, size: int) -> list[Block]:
     """All stages' blocks, for a stem that leaves `channels` channels of `size` pixels a side."""
     made = []
     for stage in STAGES:
-        for index in range(math.ceil(stage.repeats * spec.depth)):
+        for index in range(repeats(stage, spec)):
             stride = stage.stride if index == 0 else 1
             made.append(Block(spec, stage, channels=channels, stride=stride, size=size))
             channels = round_filters(stage.filters, spec.width)
             size = math.ceil(size / stride)
     return made
+
+
+def repeats(stage: Stage, spec: zoo.EfficientNet) -> int:
+    """How many blocks a stage has."""
+    if spec.fixed_ends and stage in (STAGES[0], STAGES[-1]):
+        return stage.repeats
+    return math.ceil(stage.repeats * spec.depth)
 
 
 def activation(spec: zoo.EfficientNet) -> paddle.nn.Layer:

@@ -14,6 +14,7 @@ from scripts.repository import onnx_path
 from tests.triton.commands import wait_for
 from tests.triton.conftest import REAL, SYNTHETIC
 from tritonclas import Classification, Classifier, ImageRejected, ModelServer, zoo
+from tritonclas.published import imagenet_labels
 
 PICTURES = sorted(EXAMPLES.glob("*.jpg"))
 CATS = {281, 282, 285}  # tabby, tiger cat, Egyptian cat
@@ -52,7 +53,7 @@ def test_top_k_is_the_head_of_the_probabilities(client, request):
     labels = client.classify(PICTURES[0], top_k=7).labels
     assert [label.index for label in labels] == probabilities.argsort()[::-1][:7].tolist()
     assert [label.score for label in labels] == pytest.approx(sorted(probabilities, reverse=True)[:7], abs=1e-6)
-    assert [label.name for label in labels] == [zoo.imagenet_labels()[label.index] for label in labels]
+    assert [label.name for label in labels] == [imagenet_labels()[label.index] for label in labels]
 
 
 def test_more_classes_than_there_are(classifier):

@@ -19,6 +19,7 @@ from scripts.networks import build_logits
 from scripts.quiet_paddle import paddle
 from tests.unit.tar_files import WHOLE, tar
 from tritonclas import zoo
+from tritonclas.published import imagenet_labels
 from tritonclas.preprocess import Preprocessing
 
 B0, LITE0 = zoo.find("EfficientNetB0"), zoo.find("EfficientNetLite0")
@@ -48,7 +49,7 @@ def test_the_sample_model_recognises_the_examples(
 
     (probabilities,) = predict(lite0, normal)
 
-    assert zoo.imagenet_labels()[probabilities.argmax()] == label
+    assert imagenet_labels()[probabilities.argmax()] == label
     assert probabilities.sum() == pytest.approx(1, abs=1e-5)
 
 

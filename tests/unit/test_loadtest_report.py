@@ -11,6 +11,7 @@ from loadtest.report import COLUMNS, markdown, notes, rows, table
 from loadtest.results import Results
 from tests.unit.test_loadtest_results import CELL, FAILED, HEADER
 from tritonclas import zoo
+from tritonclas.published import published_latencies, published_models
 
 
 def row(cell) -> dict[str, str]:
@@ -35,11 +36,11 @@ def test_a_row_has_the_measured_figures_and_the_published_ones_of_the_same_batch
     }
 
 
-@pytest.mark.parametrize("name", zoo.published_models())
+@pytest.mark.parametrize("name", published_models())
 @pytest.mark.parametrize("batch_size", [1, 4, 8])
 @pytest.mark.parametrize("gpu", [("V100", "fp32"), ("T4", "fp16"), ("T4", "fp32")])
 def test_published_columns_are_the_documents(name, batch_size, gpu):
-    value = zoo.published_latencies()[(name, *gpu, batch_size)]
+    value = published_latencies()[(name, *gpu, batch_size)]
 
     shown = row(replace(CELL, model=name, batch_size=batch_size))[f"{gpu[0]} {gpu[1].upper()} ms"]
 

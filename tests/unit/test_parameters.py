@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scripts.archive import Archive
 from scripts.errors import ArchiveError
 from scripts.parameters import read_parameters, stored_tensors
-from scripts.programs import declared_parameters, fields
+from scripts.programs import declared_parameters
+from scripts.protobuf import fields
 from tests.unit.conftest import CopyArchive
 
 SHAPES = {

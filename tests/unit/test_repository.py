@@ -13,6 +13,7 @@ from scripts.archive import WeightsKind
 from scripts.errors import ScriptError
 from scripts.render import config_path, render
 from tritonclas import zoo
+from tritonclas.published import imagenet_labels
 from tritonclas.results import SYNTHETIC_LABEL
 
 B0 = zoo.find("EfficientNetB0")
@@ -58,7 +59,7 @@ def test_publish_again_replaces_the_weights(repository: Path) -> None:
     publish(repository, b"old", "synthetic")
     publish(repository, b"new")
     assert repo.onnx_path(B0, repository).read_bytes() == b"new"
-    assert labels_of(repository) == list(zoo.imagenet_labels())
+    assert labels_of(repository) == list(imagenet_labels())
 
 
 def test_publish_keeps_a_configuration_that_is_there(repository: Path) -> None:
@@ -79,7 +80,7 @@ def test_random_weights_say_so_in_every_label(repository: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["official", "own", "sample"])
 def test_other_weights_have_imagenets_labels(kind: WeightsKind) -> None:
-    assert repo.labels(B0, kind) == list(zoo.imagenet_labels())
+    assert repo.labels(B0, kind) == list(imagenet_labels())
 
 
 def test_staging_lies_on_the_file_system_of_the_target(repository: Path) -> None:

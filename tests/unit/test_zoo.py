@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tritonclas import zoo
+from tritonclas.published import imagenet_labels, published_latencies, published_models
+from tritonclas.served import is_part
 from tritonclas.zoo import MODELS, PROFILES, Model
 
 PUBLISHED = [name for name in MODELS if name != "EfficientNetLite0"]
@@ -69,10 +71,10 @@ def number(text: str) -> float | None:
 
 def test_published_models_are_the_file(root: Path) -> None:
     rows = table(root, "published_models.csv")
-    assert [row["model"] for row in rows] == PUBLISHED == list(zoo.published_models())
+    assert [row["model"] for row in rows] == PUBLISHED == list(published_models())
     columns = ("top1", "top5", "reference_top1", "reference_top5", "flops_g", "params_m")
     for row in rows:
-        assert astuple(zoo.published_models()[row["model"]]) == tuple(number(row[column]) for column in columns)
+        assert astuple(published_models()[row["model"]]) == tuple(number(row[column]) for column in columns)
 
 
 def test_published_sizes_are_the_rows(root: Path) -> None:
@@ -84,7 +86,7 @@ def test_published_sizes_are_the_rows(root: Path) -> None:
 
 def test_published_latencies_are_the_file(root: Path) -> None:
     rows = table(root, "published_latency.csv")
-    latencies = zoo.published_latencies()
+    latencies = published_latencies()
     assert len(rows) == len(latencies)
     for row in rows:
         latency = latencies[row["model"], row["gpu"], row["precision"], int(row["batch_size"])]
@@ -93,8 +95,8 @@ def test_published_latencies_are_the_file(root: Path) -> None:
 
 def test_published_latencies_are_complete() -> None:
     cells = {(name, *column, batch) for name in PUBLISHED for column in COLUMNS for batch in (1, 4, 8)}
-    assert set(zoo.published_latencies()) == cells
-    assert all(latency is None or latency > 0 for latency in zoo.published_latencies().values())
+    assert set(published_latencies()) == cells
+    assert all(latency is None or latency > 0 for latency in published_latencies().values())
 
 
 @pytest.mark.parametrize(
@@ -108,7 +110,7 @@ def test_published_latencies_are_complete() -> None:
     ids=str,
 )
 def test_published_latencies_in_ms(cell: tuple[str, str, str, int], latency_ms: float | None) -> None:
-    assert zoo.published_latencies()[cell] == latency_ms
+    assert published_latencies()[cell] == latency_ms
 
 
 def test_every_published_column_has_a_profile() -> None:
@@ -122,7 +124,7 @@ def test_profiles(profile: zoo.Profile) -> None:
 
 
 def test_labels() -> None:
-    labels = zoo.imagenet_labels()
+    labels = imagenet_labels()
     assert len(labels) == 1000
     assert all(label == label.strip() != "" for label in labels)
     assert (labels[0][:5], labels[282], labels[999][:13]) == ("tench", "tiger cat", "toilet tissue")
@@ -163,6 +165,6 @@ def test_find(model: Model) -> None:
 
 @every_row
 def test_parts_are_told_from_models(model: Model) -> None:
-    assert zoo.is_part(model.network_name)
-    assert zoo.is_part(model.preprocess_name)
-    assert not zoo.is_part(model.name)
+    assert is_part(model.network_name)
+    assert is_part(model.preprocess_name)
+    assert not is_part(model.name)
