@@ -16,6 +16,9 @@ Rows = NDArray[np.float32]
 #: How far from 1 a row of probabilities may sum: 1000 roundings of float32, generously.
 _SUM_TOLERANCE = 1e-4
 _TOP = 5
+_UNTOLD = (
+    "its weights are damaged, or it can't tell these pictures apart; then give --pictures a folder with some of its own"
+)
 
 
 @dataclass(frozen=True)
@@ -86,9 +89,9 @@ def _check_variety(found: Sequence[Rows], tolerance: float) -> None:
     rows = np.concatenate(found)
     spread = float(np.abs(rows - rows[0]).max())
     if spread <= tolerance:
-        raise _refusal(f"the model answers the same for every picture, to {spread:.0e}: its weights are damaged")
+        raise _refusal(f"the model answers the same for every picture, to {spread:.0e}: {_UNTOLD}")
     if rows.max(axis=1).min() >= 1 - tolerance:
-        raise _refusal("the model is certain of one class for every picture, even for noise: its weights are damaged")
+        raise _refusal(f"the model is certain of one class for every picture, even for noise: {_UNTOLD}")
 
 
 def _compare(asked: Sequence[Batch], expected: Sequence[Rows], found: Sequence[Rows], tolerance: float) -> Agreement:

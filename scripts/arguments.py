@@ -5,16 +5,25 @@ from __future__ import annotations
 import click
 
 from tritonclas import zoo
+from tritonclas.served import Triple
 
 
-def zoo_model(context: click.Context, parameter: click.Parameter, name: str) -> zoo.Model:
-    """Callback of an argument that names a row of the zoo; refuses unknown names with the nearest ones."""
+def zoo_model(context: click.Context, parameter: click.Parameter, name: str | None) -> zoo.Model | None:
+    """Callback of an argument that names a row of the zoo, if any; refuses unknown names with the nearest ones."""
     try:
-        return zoo.find(name)
+        return None if name is None else zoo.find(name)
     except zoo.UnknownModel as error:
         raise click.BadParameter(str(error), context, parameter) from None
 
 
-def zoo_models(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> tuple[zoo.Model, ...]:
-    """Callback of an argument that names several rows, each taken once."""
-    return tuple(zoo_model(context, parameter, name) for name in dict.fromkeys(names))
+def triple(context: click.Context, parameter: click.Parameter, text: str | None) -> Triple | None:
+    """Callback of an option that takes a number for each of red, green and blue."""
+    if text is None:
+        return None
+    try:
+        red, green, blue = map(float, text.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} isn't three numbers, such as 0.485,0.456,0.406", context, parameter
+        ) from None
+    return red, green, blue

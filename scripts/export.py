@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -20,7 +21,7 @@ from scripts.graph import edit, passes
 from scripts.onnx_file import move_onnx, size_on_disk, write_onnx
 from scripts.parameters import Parameter, read_parameters
 from scripts.provenance import Origin
-from scripts.signature import check_signature
+from scripts.signature import Signature, check_signature
 from tritonclas import zoo
 from tritonclas.cli import example
 from tritonclas.served import Served
@@ -30,26 +31,50 @@ IR_VERSION = 8
 PRODUCER = "tritonclas"
 
 
-def export(archive: Archive, model: Served, target: Path) -> None:
+@dataclass(frozen=True)
+class Converted:
+    """An archive's graph as paddle2onnx makes it: nodes use the weights by name, and nothing makes them."""
+
+    archive: Archive
+    graph: onnx.ModelProto
+    signature: Signature
+
+
+def convert(archive: Archive) -> Converted:
+    """Converts an archive's structure.
+
+    ArchiveError if it isn't one of a classifier; ExportError if paddle2onnx can't convert it.
+    """
+    read_parameters(archive)  # what is damaged is said before paddle2onnx is started
+    with tempfile.TemporaryDirectory() as folder:
+        converted = Path(folder) / "structure.onnx"
+        try:
+            run_child("structure", archive.program, converted, scratch=Path(folder))
+        except ChildFailed as error:
+            raise ExportError(f"paddle2onnx can't convert {archive.program}: {error}") from None
+        model = onnx.load(converted)
+    return Converted(archive, model, Signature.of(model.graph, archive))
+
+
+def export(converted: Converted, model: Served, target: Path) -> None:
     """Writes `target`: `pixels` UINT8 [batch, crop, crop, 3] to `probabilities` FP32 [batch, classes].
 
-    With more than 1 GiB of weights it is a folder, with the model's file and one of weights.
-
-    ArchiveError if the archive is damaged or isn't the model's; ExportError if it can't be converted.
-    On an error nothing is written, and a file that was there before stays.
+    With more than 1 GiB of weights it is a folder, with the model's file and one of weights. ArchiveError if the
+    archive isn't the model's. On an error nothing is written, and what was there before stays.
     """
-    weights = read_parameters(archive)
+    archive = converted.archive
+    check_signature(converted.signature, archive, model)
+    graph = onnx.ModelProto()
+    graph.CopyFrom(converted.graph)
     try:
         with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=_folder(target)) as folder:
             scratch = Path(folder)
-            converted = _structure(archive, scratch)
-            check_signature(converted, archive, model)
-            attach(converted, weights, archive)
+            attach(graph, read_parameters(archive), archive)
             for transform in passes(model, edit.Store(scratch / "made.data")):
-                transform(converted)
-            _describe(converted, archive, model)
+                transform(graph)
+            _describe(graph, archive, model)
             finished = scratch / target.name
-            write_onnx(converted, finished)
+            write_onnx(graph, finished)
             move_onnx(finished, target)
     except OSError as error:
         raise unwritable(target, error) from error
@@ -59,16 +84,6 @@ def _folder(target: Path) -> Path:
     if not target.parent.is_dir():
         raise ExportError(f"{target.parent} is not a folder; make it first, or write the ONNX file elsewhere")
     return target.parent
-
-
-def _structure(archive: Archive, scratch: Path) -> onnx.ModelProto:
-    """The program's graph as paddle2onnx converts it, without weights."""
-    converted = scratch / "structure.onnx"
-    try:
-        run_child("structure", archive.program, converted, scratch=scratch)
-    except ChildFailed as error:
-        raise ExportError(f"paddle2onnx can't convert {archive.program}: {error}") from None
-    return onnx.load(converted)
 
 
 def attach(converted: onnx.ModelProto, weights: Iterable[Parameter], archive: Archive) -> None:
@@ -115,7 +130,7 @@ def _describe(converted: onnx.ModelProto, archive: Archive, model: Served) -> No
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The ONNX file to write.")
 def main(model: zoo.Model, archive_dir: Path, out: Path) -> None:
     """Export the Paddle inference archive in ARCHIVE_DIR, which is one of the model NAME, to an ONNX file."""
-    export(Archive.open(archive_dir, "own", str(archive_dir)), model, out)
+    export(convert(Archive.open(archive_dir, "own", str(archive_dir))), model, out)
     click.echo(f"{out}: {model.name}, {size_on_disk(out) / 1e6:.1f} MB; compare it with Paddle by scripts.verify")
 
 

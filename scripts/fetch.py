@@ -12,25 +12,28 @@ from scripts.archive import Archive
 from scripts.arguments import zoo_model
 from scripts.errors import ArchiveError
 from scripts.official import open_official
+from scripts.own import Own
 from scripts.unpack import replacing, unpack
 from tritonclas import zoo
 from tritonclas.cli import example
 
 
-def fetch(model: zoo.Model, weights: str, work: Path) -> Archive:
+def fetch(model: zoo.Model | Own, weights: str, work: Path) -> Archive:
     """The archive of `model` with the weights asked for; its folder is only to be read.
 
     `weights` is official (downloaded into the user's cache), sample or synthetic (made under `work`), or the path
     of an archive of one's own: a folder, or the tar file of one (unpacked under `work`). ArchiveError if the model
     hasn't such weights, or they can't be had.
     """
+    if isinstance(model, Own):
+        return _own(model.name, weights, work)
     if weights == "official":
         return open_official(model)
     if weights == "sample":
         return _sample(model, work)
     if weights == "synthetic":
         return _assembled(model, "synthetic", work)
-    return _own(model, weights, work)
+    return _own(model.name, weights, work)
 
 
 def default_weights(model: zoo.Model) -> str:
@@ -51,15 +54,15 @@ def _assembled(model: zoo.Model, kind: Literal["sample", "synthetic"], work: Pat
     return assemble(model, kind, work / model.name)
 
 
-def _own(model: zoo.Model, weights: str, work: Path) -> Archive:
+def _own(name: str, weights: str, work: Path) -> Archive:
     path = Path(weights)
     if not path.exists():
         raise ArchiveError(f"no weights {weights!r}: give official, sample, synthetic, or the path of an archive")
     source = str(path.resolve())
     if path.is_dir():
         return Archive.open(path, "own", source)
-    unpack(path, work / model.name, str(path))
-    return Archive.open(work / model.name, "own", source)
+    unpack(path, work / name, str(path))
+    return Archive.open(work / name, "own", source)
 
 
 def copy(archive: Archive, folder: Path) -> None:

@@ -1,130 +1,177 @@
-"""Weights become a model that Triton can serve: fetch, export, verify, publish."""
+"""The pipeline as a command: weights of zoo models, or of a user's own, become models that Triton can serve."""
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from scripts.arguments import zoo_models
+from scripts.arguments import triple, zoo_model
 from scripts.console import progress_console
 from scripts.errors import ScriptError
-from scripts.export import export
-from scripts.fetch import default_weights, fetch
-from scripts.onnx_file import model_file, size_on_disk
+from scripts.fetch import default_weights
+from scripts.inference_yml import Preparation
+from scripts.onnx_file import size_on_disk
+from scripts.own import Own
+from scripts.photographs import pictures_option
+from scripts.pipeline import STEPS, Populated, populate
 from scripts.processes import termination_as_interrupt
-from scripts.provenance import Origin
-from scripts.render import ONNX_FILE, REPOSITORY
-from scripts.repository import onnx_path, prepare, publish, staging, write_labels
-from scripts.verify import verify
+from scripts.render import REPOSITORY
 from tritonclas import zoo
 from tritonclas.cli import example
-from tritonclas.preprocess import Pixels, Preprocessing
 
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-STEPS = ("fetch", "export", "verify", "publish")
+EPILOG = (
+    example("python -m scripts.populate EfficientNetB0 EfficientNetB4 --weights synthetic")
+    + "\n  python -m scripts.populate my_flowers --weights ./inference --labels flowers.txt --like EfficientNetB0"
+)
+#: Options that only a model of one's own has.
+_OWN = ("labels", "like", "crop", "resize_short", "interpolation", "mean", "std", "max_batch_size")
 
-Report = Callable[[str], None]
 
+@click.command(epilog=EPILOG)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--weights",
+    metavar="official|sample|synthetic|PATH",
+    help="PATH is a Paddle inference archive, a folder or a tar.  [default: official; sample for EfficientNetLite]",
+)
+@click.option("--repository", type=click.Path(path_type=Path, file_okay=False), default=REPOSITORY, show_default=True)
+@click.option("--force", is_flag=True, help="Populate again what is there already.")
+@pictures_option
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array on what was done.")
+@click.option("--labels", type=click.Path(path_type=Path), help="Own model: file with a class name a line.")
+@click.option("--like", metavar="NAME", callback=zoo_model, help="Own model: prepare pictures as for this one.")
+@click.option("--crop", type=click.IntRange(1), help="Own model: side of its pictures in pixels.")
+@click.option("--resize-short", type=click.IntRange(1), help="Own model: short side before the crop, in pixels.")
+@click.option("--interpolation", type=click.Choice(["cubic", "linear"]), help="Own model: of the resizing, cv2's.")
+@click.option("--mean", metavar="R,G,B", callback=triple, help="Own model: of pixels scaled to 0..1.")
+@click.option("--std", metavar="R,G,B", callback=triple, help="Own model: of pixels scaled to 0..1.")
+@click.option("--max-batch-size", type=click.IntRange(1), help="Own model: images a request.  [default: 8]")
+def main(
+    names: tuple[str, ...],
+    *,
+    weights: str | None,
+    repository: Path,
+    force: bool,
+    pictures: Path,
+    as_json: bool,
+    **own: Any,
+) -> None:
+    """Put the weights of models into a model repository, each verified against Paddle before it is published.
 
-@dataclass(frozen=True)
-class Populated:
-    """A published model: its file, where its weights come from, and how far from Paddle its answers are.
-
-    `difference` is the largest one of a probability; None for a model that was there already.
+    A NAME that isn't in the zoo is a model of your own: give its archive with --weights, and --labels unless the
+    archive's inference.yml has them. Sizes are read from the archive.
     """
-
-    path: Path
-    origin: Origin
-    difference: float | None
-
-
-def populate(
-    model: zoo.Model, weights: str, repository: Path, *, force: bool = False, report: Report = lambda step: None
-) -> Populated:
-    """Publish `model` in `repository`, unless it is there with these weights already.
-
-    `weights` is official, sample, synthetic, or the path of a Paddle inference archive. `report` is told
-    each step as it begins. A ScriptError says what went wrong; then the repository is as it was.
-    """
-    target = onnx_path(model, repository)
-    with staging(model, repository) as folder:
-        there = None if force else Origin.read(model_file(target))
-        if there and there.is_current(model, weights):
-            return reused(model, there, repository)
-        report("fetch")
-        archive = fetch(model, weights, folder)
-        if there and there == Origin.of(archive, model):
-            return reused(model, there, repository)
-        report("export")
-        export(archive, model, folder / ONNX_FILE)
-        report("verify")
-        agreement = verify(archive, folder / ONNX_FILE, model, example_pictures(model))
-        report("publish")
-        publish(model, folder / ONNX_FILE, archive.kind, repository)
-    return Populated(target, Origin.of(archive, model), agreement.difference)
+    models = wanted(names, weights, own)
+    with termination_as_interrupt():
+        done = populate_all(models, weights, repository, force=force, pictures=pictures)
+    if as_json:
+        click.echo(json.dumps([as_dict(each) for each in done], indent=2))
+    if len(done) < len(models):
+        sys.exit(1)
 
 
-def reused(model: zoo.Model, there: Origin, repository: Path) -> Populated:
-    """A model that is there already, with whatever is missing beside its weights put back."""
-    prepare(model, repository)
-    write_labels(model, there.kind, repository)
-    return Populated(onnx_path(model, repository), there, None)
+def wanted(names: Sequence[str], weights: str | None, own: dict[str, Any]) -> list[zoo.Model | Own]:
+    """The models that are named, each once; a usage error unless names and options fit together."""
+    given = [name for name in _OWN if own[name] is not None]
+    unknown = [name for name in dict.fromkeys(names) if name not in zoo.MODELS]
+    if not unknown:
+        if given:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+            raise click.UsageError(f"{names[0]} is the zoo's, and {options} is for a model of your own; name yours")
+        return [zoo.MODELS[name] for name in dict.fromkeys(names)]
+    if weights in (None, "official", "sample", "synthetic"):
+        raise click.UsageError(f"{_unknown(unknown[0])} A model of your own also needs --weights PATH.")
+    if len(names) > 1:
+        raise click.UsageError(f"{unknown[0]} isn't in the zoo; populate a model of your own alone")
+    return [_own(unknown[0], own)]
 
 
-def example_pictures(model: zoo.Model) -> list[Pixels]:
-    """The repository's example photographs as the model's crops."""
-    preprocess = Preprocessing(model.resize_short, model.crop, model.interpolation)
-    return [preprocess(path.read_bytes()) for path in sorted(EXAMPLES.glob("*.jpg"))]
+def _unknown(name: str) -> str:
+    try:
+        return str(zoo.find(name))
+    except zoo.UnknownModel as error:
+        return str(error)
 
 
-def describe(model: zoo.Model, done: Populated) -> str:
-    """One line on what was done."""
-    size = f"{size_on_disk(done.path) / 1e6:.1f} MB, {done.origin.kind} weights"
-    if done.difference is None:
-        return f"{model.name}: already there ({size})"
-    return f"{model.name}: published ({size}; differs from Paddle by at most {done.difference:.1e})"
+def _own(name: str, own: dict[str, Any]) -> Own:
+    preparation = Preparation(
+        resize_short=own["resize_short"],
+        crop=own["crop"],
+        interpolation=own["interpolation"],
+        mean=own["mean"],
+        std=own["std"],
+    )
+    return Own(
+        name=name,
+        labels=own["labels"],
+        like=own["like"],
+        preparation=preparation,
+        max_batch_size=own["max_batch_size"],
+    )
 
 
-def populate_all(models: Sequence[zoo.Model], weights: str | None, repository: Path, *, force: bool = False) -> int:
-    """Populate models one after the other, showing progress; returns how many failed."""
-    failed = 0
+def populate_all(
+    models: Sequence[zoo.Model | Own], weights: str | None, repository: Path, *, force: bool, pictures: Path
+) -> list[Populated]:
+    """Populate models one after the other, showing progress and errors; returns those that succeeded."""
+    succeeded = []
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=progress_console, transient=True) as progress:
         for model in models:
             task = progress.add_task(model.name, total=len(STEPS))
 
-            def report(step: str, task: object = task, name: str = model.name) -> None:
-                progress.update(task, completed=STEPS.index(step), description=f"{name}: {step}")  # type: ignore[arg-type]
+            def report(step: str, task: Any = task, name: str = model.name) -> None:
+                progress.update(task, completed=STEPS.index(step), description=f"{name}: {step}")
 
+            source = weights or default_weights(zoo.find(model.name))
             try:
-                done = populate(model, weights or default_weights(model), repository, force=force, report=report)
-                progress_console.print(describe(model, done))
+                done = populate(model, source, repository, force=force, pictures=pictures, report=report)
+                progress_console.print(describe(done))
+                succeeded.append(done)
             except ScriptError as error:
-                failed += 1
                 progress_console.print(f"Error: {model.name}: {error.message}", style="red")
             progress.remove_task(task)
-    return failed
+    return succeeded
 
 
-@click.command(epilog=example("python -m scripts.populate EfficientNetB0 EfficientNetB4 --weights synthetic"))
-@click.argument("models", nargs=-1, required=True, metavar="NAME...", callback=zoo_models)
-@click.option(
-    "--weights",
-    metavar="official|sample|synthetic|PATH",
-    help="PATH is a folder with a Paddle inference archive.  [default: official; sample for EfficientNetLite0]",
-)
-@click.option("--repository", type=click.Path(path_type=Path, file_okay=False), default=REPOSITORY, show_default=True)
-@click.option("--force", is_flag=True, help="Populate again what is there already.")
-def main(models: Sequence[zoo.Model], weights: str | None, repository: Path, force: bool) -> None:
-    """Put the weights of models into a model repository, each verified against Paddle before it is published."""
-    with termination_as_interrupt():
-        if populate_all(models, weights, repository, force=force):
-            sys.exit(1)
+def describe(done: Populated) -> str:
+    """One line on what was done, and for a model of the user's own how its pictures are prepared."""
+    model = done.origin.model
+    size = f"{size_on_disk(done.path) / 1e6:.1f} MB, {done.origin.kind} weights"
+    if done.difference is None:
+        return f"{model.name}: already there ({size})"
+    said = f"{model.name}: published ({size}; differs from Paddle by at most {done.difference:.1e})"
+    if model.name in zoo.MODELS:
+        return said
+    return (
+        f"{said}; {model.classes} classes; pictures: short side {model.resize_short}, crop {model.crop}, "
+        f"{model.interpolation}, mean {_spelt(model.mean)}, std {_spelt(model.std)}"
+    )
+
+
+def _spelt(values: Sequence[float]) -> str:
+    return ",".join(f"{value:.4g}" for value in values)
+
+
+def as_dict(done: Populated) -> dict[str, object]:
+    """What a program may want to know."""
+    return {
+        "model": asdict(done.origin.model),
+        "path": str(done.path),
+        "bytes": size_on_disk(done.path),
+        "weights": done.origin.kind,
+        "source": done.origin.source,
+        "parameters_sha256": done.origin.parameters_sha256,
+        "difference": done.difference,
+        "seconds": done.seconds,
+    }
 
 
 if __name__ == "__main__":

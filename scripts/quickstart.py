@@ -13,7 +13,10 @@ from scripts import preflight
 from scripts.console import progress_console
 from scripts.embedded import EmbeddedServer
 from scripts.errors import ArchiveError, ScriptError
-from scripts.populate import EXAMPLES, Populated, describe, populate, reused
+from scripts.onnx_file import model_file
+from scripts.photographs import EXAMPLES
+from scripts.pipeline import Populated, populate, reused
+from scripts.populate import describe
 from scripts.processes import termination_as_interrupt
 from scripts.provenance import Origin
 from scripts.render import REPOSITORY
@@ -37,8 +40,8 @@ def populate_sample(repository: Path) -> Populated:
 def populate_first(repository: Path) -> Populated:
     """A model of the published table: as it is if it is there, else with the official weights if they can be had."""
     model = zoo.find(FIRST_OF_THE_ZOO)
-    if there := Origin.read(onnx_path(model, repository)):
-        return reused(model, there, repository)
+    if there := Origin.read(model_file(onnx_path(model.name, repository))):
+        return reused(there, repository)
     with progress_console.status(f"{model.name}: trying the official weights"):
         try:
             return populate(model, "official", repository)
@@ -85,8 +88,8 @@ def main(repository: Path, duration_s: float, out: Path) -> None:
         preflight.check()
         headline(1, "Populate the model repository")
         models = [SAMPLE, FIRST_OF_THE_ZOO]
-        for name, make in zip(models, (populate_sample, populate_first), strict=True):
-            console.print(describe(zoo.find(name), make(repository)))
+        for make in (populate_sample, populate_first):
+            console.print(describe(make(repository)))
         headline(2, "Start Triton on free loopback ports")
         with EmbeddedServer(models, repository) as server:
             console.print(f"ready: gRPC {server.url}, metrics http://127.0.0.1:{server.ports.metrics}/metrics")

@@ -23,6 +23,8 @@ ONNX_FILE = "model.onnx"
 LABELS_FILE = "labels.txt"
 
 HEADER = "# Rendered from the zoo by python -m scripts.render; docs/model_repository.md gives the reasons.\n"
+#: Of a model that isn't in the zoo.
+OWN_HEADER = "# Rendered by python -m scripts.populate; docs/model_repository.md gives the reasons.\n"
 MAX_QUEUE_SIZE = 128
 DEFAULT_QUEUE_TIMEOUT_US = 10_000_000
 #: At least two, or an idle server may let a request lie for half a second: docs/model_repository.md.
@@ -173,13 +175,13 @@ def write(files: Files, repository: Path) -> None:
 
 
 def differences(files: Files, repository: Path) -> Iterator[Path]:
-    """Configurations that are missing in `repository`, say something else, or have no row in the zoo."""
+    """Configurations that are missing in `repository`, say something else, or are neither the zoo's nor a user's."""
     for path, text in files.items():
         target = repository / path
         if not target.is_file() or target.read_bytes() != text.encode():
             yield path
     for found in sorted(repository.rglob("*.pbtxt")):
-        if found.relative_to(repository) not in files:
+        if found.relative_to(repository) not in files and not found.read_text(encoding="utf-8").startswith(OWN_HEADER):
             yield found.relative_to(repository)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
@@ -16,40 +16,40 @@ from scripts.archive import WeightsKind
 from scripts.errors import ScriptError
 from scripts.files import unwritable, write_whole
 from scripts.onnx_file import model_file, move_onnx
-from scripts.render import LABELS_FILE, ONNX_FILE, config_path, render
+from scripts.render import HEADER, LABELS_FILE, ONNX_FILE, OWN_HEADER, config_path, render
 from tritonclas.published import imagenet_labels
 from tritonclas.results import SYNTHETIC_LABEL
 from tritonclas.served import Served, is_part
-from tritonclas.zoo import near_matches
+from tritonclas.zoo import MODELS, near_matches
 
 VERSION = "1"
 _STAGING = ".populate-"
 _LOCK = ".lock"
 
 
-def onnx_path(model: Served, repository: Path) -> Path:
-    """Where the model's ONNX file is published."""
-    return repository / model.network_name / VERSION / ONNX_FILE
+def onnx_path(name: str, repository: Path) -> Path:
+    """Where the ONNX model of the model of that name is published."""
+    return repository / f"{name}_net" / VERSION / ONNX_FILE
 
 
-def labels(model: Served, kind: WeightsKind) -> list[str]:
-    """The names of the model's classes; of random weights they say just that."""
+def zoo_labels(model: Served, kind: WeightsKind) -> tuple[str, ...]:
+    """The names of a zoo model's classes; of random weights they say just that."""
     if kind == "synthetic":
-        return [f"{SYNTHETIC_LABEL} {index}" for index in range(model.classes)]
-    return list(imagenet_labels())
+        return tuple(f"{SYNTHETIC_LABEL} {index}" for index in range(model.classes))
+    return imagenet_labels()
 
 
 @contextlib.contextmanager
-def staging(model: Served, repository: Path) -> Iterator[Path]:
+def staging(name: str, repository: Path) -> Iterator[Path]:
     """A folder on the repository's file system, for one process at a time; gone afterwards, whatever happens.
 
     It lies in the network's folder, where Triton looks at version folders only. What an earlier run left
     there because it was killed is removed.
     """
-    folder = repository / model.network_name
+    folder = repository / f"{name}_net"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _lock(folder, model.name):
+        with _lock(folder, name):
             _sweep(folder)
             with tempfile.TemporaryDirectory(prefix=_STAGING, dir=folder) as scratch:
                 yield Path(scratch)
@@ -83,37 +83,58 @@ def _remove_if_unused(folder: Path) -> None:
             folder.rmdir()
 
 
-def publish(model: Served, staged: Path, kind: WeightsKind, repository: Path) -> Path:
-    """Move a verified ONNX file, staged on the same file system, to where Triton reads it.
+def publish(model: Served, staged: Path, labels: Sequence[str], repository: Path, *, synthetic: bool) -> Path:
+    """Move a verified ONNX model, staged on the same file system, to where Triton reads it.
 
-    At no moment do synthetic weights have ImageNet's labels.
+    At no moment do synthetic weights have the names of real classes.
     """
-    prepare(model, repository)
-    if kind == "synthetic":
-        write_labels(model, kind, repository)
-    published = onnx_path(model, repository)
+    write_configs(model, repository)
+    if synthetic or not (repository / model.network_name / LABELS_FILE).exists():
+        write_labels(model, labels, repository)
+    published = onnx_path(model.name, repository)
     move_onnx(staged, published)
-    write_labels(model, kind, repository)
+    write_labels(model, labels, repository)
     return published
 
 
-def prepare(model: Served, repository: Path) -> None:
+def complete(model: Served, labels: Sequence[str], repository: Path) -> None:
+    """Put back what is missing beside the weights of a model that is there: configurations, version folders, labels."""
+    write_configs(model, repository)
+    write_labels(model, labels, repository)
+
+
+def write_labels(model: Served, labels: Sequence[str], repository: Path) -> None:
+    """Put the names of the model's classes where Triton reads them."""
+    write_whole(repository / model.network_name / LABELS_FILE, "".join(f"{label}\n" for label in labels))
+
+
+def write_configs(model: Served, repository: Path) -> None:
     """Put there the configurations and version folders that the model needs.
 
-    Configurations that are there already stay as they are: they may have been tuned for this machine.
+    Configurations that are there already stay as they are: they may have been tuned for this machine. ScriptError
+    if they are of another model.
     """
-    wanted = (model.name, model.preprocess_name, model.network_name)
     for path, text in render([model]).items():
-        if not (repository / path).exists():
-            write_whole(repository / path, text)
-    for name in wanted:
+        if (repository / path).exists():
+            _check_same_tensors(repository / path, text)
+        else:
+            write_whole(repository / path, text if model.name in MODELS else text.replace(HEADER, OWN_HEADER))
+    for name in (model.name, model.preprocess_name, model.network_name):
         (repository / name / VERSION).mkdir(parents=True, exist_ok=True)
 
 
-def write_labels(model: Served, kind: WeightsKind, repository: Path) -> None:
-    """Put the names of the model's classes where Triton reads them."""
-    text = "".join(f"{label}\n" for label in labels(model, kind))
-    write_whole(repository / model.network_name / LABELS_FILE, text)
+def _check_same_tensors(path: Path, rendered: str) -> None:
+    """ScriptError unless the configuration that is there takes and answers what the rendered one does."""
+    wanted, there = text_format.Parse(rendered, pb.ModelConfig()), read_config(path)
+    if _tensors(wanted) != _tensors(there):
+        raise ScriptError(
+            f"{path} is of a model with other sizes, {_tensors(there)} instead of {_tensors(wanted)}; "
+            "choose another name, or first remove what is there: python -m scripts.remove"
+        )
+
+
+def _tensors(config: pb.ModelConfig) -> dict[str, list[int]]:
+    return {tensor.name: list(tensor.dims) for tensor in (*config.input, *config.output)}
 
 
 def check_servable(name: str, repository: Path, profile: str | None = None) -> None:
@@ -145,8 +166,11 @@ def check_profile(names: Iterable[str], repository: Path, profile: str) -> None:
 def _config(name: str, repository: Path, profile: str | None) -> pb.ModelConfig:
     """The configuration that Triton reads: the profile's where there is one."""
     path = repository / name / "configs" / f"{profile}.pbtxt"
-    if not path.is_file():
-        path = repository / config_path(name)
+    return read_config(path if path.is_file() else repository / config_path(name))
+
+
+def read_config(path: Path) -> pb.ModelConfig:
+    """A model configuration; ScriptError if it isn't one."""
     try:
         return text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
     except (text_format.ParseError, UnicodeDecodeError) as error:

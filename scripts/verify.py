@@ -13,11 +13,12 @@ from onnxruntime.capi import onnxruntime_pybind11_state as onnxruntime_errors
 
 from scripts.agreement import Agreement, Batch, Picture, Rows, judge
 from scripts.archive import Archive
-from scripts.arguments import zoo_model
 from scripts.children import ChildFailed, run_child
 from scripts.errors import VerificationError
 from scripts.graph.front import INPUT, OUTPUT
 from scripts.onnx_file import model_file
+from scripts.photographs import photographs, pictures_option
+from scripts.provenance import Origin
 from tritonclas import zoo
 from tritonclas.cli import example
 from tritonclas.served import Served
@@ -59,8 +60,7 @@ def verify(archive: Archive, onnx_path: Path, model: Served, pictures: Sequence[
 
 def tolerance(model: Served) -> float:
     """How far a probability may be from Paddle's."""
-    row = zoo.MODELS.get(model.name)
-    return TOLERANCE[type(row.network)] if row else TOLERANCE_OTHERWISE
+    return TOLERANCE[type(model.network)] if isinstance(model, zoo.Model) else TOLERANCE_OTHERWISE
 
 
 def synthetic_pictures(crop: int) -> list[Picture]:
@@ -113,13 +113,18 @@ def _onnx_answers(onnx_path: Path, batches: Sequence[Batch]) -> list[Rows]:
     return answers
 
 
-@click.command(epilog=example("python -m scripts.verify EfficientNetB0 EfficientNetB0_infer model.onnx"))
-@click.argument("model", metavar="NAME", callback=zoo_model)
+@click.command(epilog=example("python -m scripts.verify EfficientNetB0_infer model.onnx"))
 @click.argument("archive_dir", type=click.Path(path_type=Path))
 @click.argument("onnx_path", metavar="ONNX", type=click.Path(path_type=Path, exists=True))
-def main(model: zoo.Model, archive_dir: Path, onnx_path: Path) -> None:
-    """Compare the file ONNX with Paddle's own inference of ARCHIVE_DIR, which it was exported from as NAME."""
-    agreement = verify(Archive.open(archive_dir, "own", str(archive_dir)), onnx_path, model)
+@pictures_option
+def main(archive_dir: Path, onnx_path: Path, pictures: Path) -> None:
+    """Compare an ONNX model with Paddle's own inference of the archive in ARCHIVE_DIR that it was exported from."""
+    origin = Origin.read(model_file(onnx_path))
+    if origin is None:
+        raise VerificationError(f"{onnx_path} isn't a model that this version has exported; export it again")
+    model = zoo.MODELS.get(origin.model.name, origin.model)
+    archive = Archive.open(archive_dir, "own", str(archive_dir))
+    agreement = verify(archive, onnx_path, model, photographs(model, pictures))
     click.echo(
         f"{onnx_path}: the same as Paddle; largest difference {agreement.difference:.1e} at picture "
         f"{agreement.picture}, batch {agreement.batch} (at most {agreement.tolerance:.0e} is allowed), top 5 equal"

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from scripts.errors import ArchiveError
 from scripts.graph.edit import Store, Wiring, attributes, elements, remove_nodes, remove_unused_initializers
 
 _SUFFIX = "_folded"
@@ -82,6 +83,11 @@ def _normalisation(node: onnx.NodeProto, value: str, wiring: Wiring) -> Affine |
     if settings.get("training_mode", 0) or node.input[0] != value or any(constant is None for constant in constants):
         return None
     gamma, beta, mean, variance = (constant.astype(np.float64) for constant in constants if constant is not None)
+    if not (variance >= 0).all():
+        raise ArchiveError(
+            f"the parameter {node.input[4]} is no variance, it has values below 0 or NaN: the archive's parameters are "
+            "damaged or in each other's places; get it again"
+        )
     scale = gamma / np.sqrt(variance + settings.get("epsilon", 1e-5))
     return Affine(scale, beta - mean * scale)
 

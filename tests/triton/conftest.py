@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.embedded import EmbeddedServer
-from scripts.populate import populate
+from scripts.pipeline import populate
 from tritonclas import Classifier, zoo
 
 REAL = "EfficientNetLite0"

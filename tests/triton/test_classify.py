@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from scripts.populate import EXAMPLES, example_pictures
+from scripts.photographs import EXAMPLES, photographs
 from scripts.repository import onnx_path
 from tests.triton.commands import wait_for
 from tests.triton.conftest import REAL, SYNTHETIC
@@ -38,8 +38,8 @@ def test_the_rocket_is_a_missile_or_a_projectile(classifier):
 
 def test_ensemble_client_side_and_local_onnx_runtime_agree(classifier, cropping_classifier, repository):
     model = zoo.find(REAL)
-    session = onnxruntime.InferenceSession(onnx_path(model, repository), providers=["CPUExecutionProvider"])
-    local = session.run(None, {"pixels": np.stack(example_pictures(model))})[0]
+    session = onnxruntime.InferenceSession(onnx_path(REAL, repository), providers=["CPUExecutionProvider"])
+    local = session.run(None, {"pixels": np.stack(photographs(model, EXAMPLES))})[0]
     through_ensemble = classifier.probabilities(PICTURES)
     np.testing.assert_array_equal(through_ensemble, cropping_classifier.probabilities(PICTURES))
     np.testing.assert_allclose(through_ensemble, local, atol=1e-5)

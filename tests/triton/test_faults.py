@@ -13,7 +13,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from scripts.embedded import EmbeddedServer
-from scripts.populate import EXAMPLES
+from scripts.photographs import EXAMPLES
 from scripts.render import config_path
 from tests.triton.conftest import REAL, SYNTHETIC
 from tritonclas import (

@@ -10,7 +10,7 @@ import onnx
 import pytest
 
 from scripts.fetch import fetch
-from scripts.populate import populate
+from scripts.pipeline import populate
 from scripts.render import LABELS_FILE
 from scripts.repository import onnx_path
 from tests.triton.commands import interrupt, run, started, wait_for
@@ -32,7 +32,7 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_published_file_is_the_designs(repository):
-    graph = onnx.load(onnx_path(zoo.find(REAL), repository)).graph
+    graph = onnx.load(onnx_path(REAL, repository)).graph
     (pixels,), (probabilities,) = graph.input, graph.output
     sizes = [dim.dim_param or dim.dim_value for dim in pixels.type.tensor_type.shape.dim]
     assert (pixels.name, pixels.type.tensor_type.elem_type, sizes) == (
@@ -46,7 +46,7 @@ def test_the_published_file_is_the_designs(repository):
 
 
 def test_a_second_time_nothing_is_done(repository):
-    path = onnx_path(MODEL, repository)
+    path = onnx_path(MODEL.name, repository)
     before = path.stat().st_mtime_ns
     done = run("-m", "scripts.populate", SYNTHETIC, "--weights", "synthetic", "--repository", repository)
     assert done.returncode == 0, done.stderr
@@ -114,4 +114,4 @@ def test_what_a_killed_run_left_is_removed_by_the_next(archive, tmp_path):
     left.mkdir(parents=True)
     (left / "model.onnx").write_bytes(b"half")
     populate(MODEL, str(archive), tmp_path)
-    assert published(tmp_path) == [onnx_path(MODEL, tmp_path)]
+    assert published(tmp_path) == [onnx_path(MODEL.name, tmp_path)]

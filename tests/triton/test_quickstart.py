@@ -10,7 +10,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from scripts.populate import populate
+from scripts.pipeline import populate
 from scripts.quickstart import populate_first
 from scripts.repository import onnx_path
 from tests.triton.commands import interrupt, read_until, run, started
@@ -63,7 +63,7 @@ def test_without_the_official_weights_it_says_so(repository, tmp_path):
 def test_weights_that_are_there_are_kept_whatever_they_are(populated, tmp_path, kind):
     models = tmp_path / "models"
     shutil.copytree(populated, models)
-    path = onnx_path(zoo.find("EfficientNetB0"), models)
+    path = onnx_path("EfficientNetB0", models)
     changed = onnx.load(path)
     next(entry for entry in changed.metadata_props if entry.key == "weights").value = kind
     onnx.save(changed, path)

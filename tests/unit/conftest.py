@@ -12,7 +12,7 @@ from shutil import copytree
 import pytest
 
 from scripts.archive import Archive
-from scripts.export import export
+from scripts.export import convert, export
 from tritonclas import zoo
 
 CopyArchive = Callable[[str], Archive]
@@ -42,7 +42,7 @@ def tiny_archive(tiny_archives: Path, tmp_path: Path) -> CopyArchive:
 @pytest.fixture(scope="session")
 def tiny_row() -> zoo.Model:
     """The row that the tiny archives are of."""
-    return replace(zoo.find("EfficientNetB0"), name="Tiny", crop=32, resize_short=36, classes=10)
+    return replace(zoo.find("EfficientNetB0"), name="Tiny", crop=32, resize_short=36, classes=10, max_batch_size=4)
 
 
 @pytest.fixture(scope="session")
@@ -50,5 +50,5 @@ def tiny_exports(tiny_archives: Path, tiny_row: zoo.Model, tmp_path_factory: pyt
     """A folder with json.onnx, legacy.onnx and scores.onnx, exported from the archives of these names."""
     folder = tmp_path_factory.mktemp("exports")
     for kind in ("json", "legacy", "scores"):
-        export(Archive.open(tiny_archives / kind, "own", "tests"), tiny_row, folder / f"{kind}.onnx")
+        export(convert(Archive.open(tiny_archives / kind, "own", "tests")), tiny_row, folder / f"{kind}.onnx")
     return folder

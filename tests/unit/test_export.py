@@ -19,9 +19,11 @@ from scripts import export as export_module
 from scripts.archive import Archive
 from scripts.children import ChildFailed, run_child
 from scripts.errors import ArchiveError, ExportError, ScriptError
-from scripts.export import EXPORT_VERSION, attach, export, main
-from scripts.parameters import Parameter, read_parameters
-from scripts.signature import check_signature
+from scripts.export import attach, convert, export, main
+from scripts.onnx_file import MODEL_FILE
+from scripts.parameters import read_parameters
+from scripts.provenance import EXPORT_VERSION, Origin, metadata
+from scripts.signature import Signature, check_signature
 from tests.unit.conftest import CopyArchive
 from tritonclas import zoo
 
@@ -71,20 +73,35 @@ def test_weights_are_those_of_the_archive(tiny_exports: Path, tiny_archive: Copy
     assert exported["linear_0.w_0"].raw_data == content
 
 
-def test_the_file_says_what_it_is(tiny_exports: Path, tiny_archive: CopyArchive) -> None:
+def test_the_file_says_what_it_is(tiny_exports: Path, tiny_archive: CopyArchive, tiny_row: zoo.Model) -> None:
     model = onnx.load(tiny_exports / "json.onnx")
     assert (model.ir_version, model.producer_name) == (8, "tritonclas")
     assert [(opset.domain, opset.version) for opset in model.opset_import] == [("", 17)]
-    assert {entry.key: entry.value for entry in model.metadata_props} == {
-        "export_version": EXPORT_VERSION,
-        "model": "Tiny",
-        "weights": "own",
-        "source": "tests",
-        "crop": "32",
-        "resize_short": "36",
-        "interpolation": "cubic",
-        "parameters_sha256": hashlib.sha256(tiny_archive("json").parameters.read_bytes()).hexdigest(),
-    }
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert properties == metadata(tiny_exports / "json.onnx")
+    assert properties["export_version"] == EXPORT_VERSION
+    archive = tiny_archive("json")
+    assert properties["parameters_sha256"] == hashlib.sha256(archive.parameters.read_bytes()).hexdigest()
+    origin = Origin.read(tiny_exports / "json.onnx")
+    assert origin == Origin.of(archive, tiny_row)
+    assert origin is not None
+    assert (origin.kind, origin.source, origin.model.crop, origin.model.resize_short) == ("own", "tests", 32, 36)
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"\xff" * 100, b"\x72\x05abc"], ids=["none", "empty", "noise", "cut short"]
+)
+def test_a_file_that_says_nothing_has_no_origin(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "model.onnx"
+    if content is not None:
+        path.write_bytes(content)
+    assert metadata(path) == {}
+    assert Origin.read(path) is None
+
+
+def test_another_version_of_the_export_has_no_origin(tiny_exports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.provenance.EXPORT_VERSION", "another")
+    assert Origin.read(tiny_exports / "json.onnx") is None
 
 
 def test_scores_become_probabilities(tiny_exports: Path) -> None:
@@ -94,53 +111,75 @@ def test_scores_become_probabilities(tiny_exports: Path) -> None:
 
 def test_a_multi_label_archive_is_refused(tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path) -> None:
     with pytest.raises(ExportError, match="multi-label"):
-        export(tiny_archive("sigmoid"), tiny_row, target)
+        export(convert(tiny_archive("sigmoid")), tiny_row, target)
     assert_nothing_is_left(target)
 
 
 def test_another_size_is_refused_and_explained(tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path) -> None:
     with pytest.raises(ArchiveError) as refusal:
-        export(tiny_archive("json"), replace(tiny_row, crop=380), target)
+        export(convert(tiny_archive("json")), replace(tiny_row, crop=380), target)
     for part in ("exported for 32x32", "evaluated at 380x380", "EfficientNetB4", "Global.image_shape=[3,380,380]"):
         assert part in refusal.value.message
     assert "\n" not in refusal.value.message
     assert_nothing_is_left(target)
 
 
-def signature(taken: list[list[int | None]], answered: list[list[int | None]]) -> onnx.ModelProto:
+def graph(taken: list[list[int | None]], answered: list[list[int | None]]) -> onnx.GraphProto:
     def values(shapes: list[list[int | None]]) -> list[onnx.ValueInfoProto]:
         return [helper.make_tensor_value_info(str(shape), TensorProto.FLOAT, shape) for shape in shapes]
 
-    return helper.make_model(helper.make_graph([], "empty", values(taken), values(answered)))
+    return helper.make_graph([], "empty", values(taken), values(answered))
 
 
 def test_another_number_of_classes_is_refused(tiny_archive: CopyArchive, tiny_row: zoo.Model) -> None:
-    eleven = signature([[None, 3, 32, 32]], [[None, 11]])
+    eleven = Signature((None, 3, 32, 32), (None, 11))
     with pytest.raises(ArchiveError, match="answers N x 11 instead of N x 10"):
         check_signature(eleven, tiny_archive("json"), tiny_row)
 
 
 def test_a_fixed_batch_is_refused(tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path) -> None:
-    with pytest.raises(ArchiveError, match=r"takes 1 x 3 x 32 x 32 instead of N .*input shape \[None, 3, 32, 32\]"):
-        export(tiny_archive("single"), tiny_row, target)
+    with pytest.raises(
+        ArchiveError, match=r"takes 1 x 3 x 32 x 32 instead of N .*input shape \[None, 3, height, width\]"
+    ):
+        export(convert(tiny_archive("single")), tiny_row, target)
     assert_nothing_is_left(target)
 
 
 def test_sizes_that_are_not_fixed_fit(tiny_archive: CopyArchive, tiny_row: zoo.Model) -> None:
-    check_signature(signature([[None, 3, None, None]], [[None, None]]), tiny_archive("json"), tiny_row)
+    check_signature(Signature((None, 3, None, None), (None, None)), tiny_archive("json"), tiny_row)
 
 
-def test_several_outputs_are_refused(tiny_archive: CopyArchive, tiny_row: zoo.Model) -> None:
-    two = signature([[None, 3, 32, 32]], [[None, 10], [None, 64]])
-    with pytest.raises(ArchiveError, match="1 inputs and 2 outputs"):
-        check_signature(two, tiny_archive("json"), tiny_row)
+@pytest.mark.parametrize(
+    ("taken", "answered", "message"),
+    [
+        ([[None, 3, 32, 32]], [[None, 10], [None, 64]], "1 inputs and 2 outputs"),
+        ([[None, 3, 32, 32]] * 2, [[None, 10]], "2 inputs and 1 outputs"),
+        ([[None, 1, 32, 32]], [[None, 10]], "takes N x 1 x 32 x 32 instead of N x 3 x height x width"),
+        ([[None, 32, 32, 3]], [[None, 10]], "takes N x 32 x 32 x 3 instead of N x 3 x height x width"),
+        ([[None, 3, 32, 32]], [[None, 10, 8, 8]], "answers N x 10 x 8 x 8 instead of N x classes"),
+        ([[None, 3, 32, 32]], [[4, 10]], "answers 4 x 10 instead of N x classes"),
+    ],
+    ids=["outputs", "inputs", "grey", "channels last", "map", "fixed batch"],
+)
+def test_what_is_no_classifier_is_refused(
+    tiny_archive: CopyArchive, taken: list[list[int | None]], answered: list[list[int | None]], message: str
+) -> None:
+    with pytest.raises(
+        ArchiveError, match=f"isn't a classifier of pictures: it (has|takes|answers)?.*{message.split(' ', 1)[1]}"
+    ):
+        Signature.of(graph(taken, answered), tiny_archive("json"))
+
+
+@pytest.mark.parametrize(("taken", "size"), [((None, 3, 48, 192), (192, 48)), ((None, 3, None, 32), None)])
+def test_a_signature_s_size_is_width_and_height(taken: tuple[int | None, ...], size: tuple[int, int] | None) -> None:
+    assert Signature(taken, (None, 5)).size == size
 
 
 def test_truncated_weights_are_refused(tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path) -> None:
     archive = tiny_archive("json")
     archive.parameters.write_bytes(archive.parameters.read_bytes()[:-1])
     with pytest.raises(ArchiveError, match="cut short"):
-        export(archive, tiny_row, target)
+        export(convert(archive), tiny_row, target)
     assert_nothing_is_left(target)
 
 
@@ -159,7 +198,7 @@ def test_what_paddle2onnx_cannot_convert_is_an_error_of_one_line(
     spoilt = archive.program.read_bytes().replace(b"conv2d", b"conv2e").replace(b"conv2e_", b"conv2d_")
     archive.program.write_bytes(spoilt)
     with pytest.raises(ExportError, match=r"paddle2onnx can't convert .*inference\..*last lines") as failure:
-        export(archive, tiny_row, target)
+        export(convert(archive), tiny_row, target)
     assert "\n" not in failure.value.message
     assert_nothing_is_left(target)
 
@@ -167,7 +206,7 @@ def test_what_paddle2onnx_cannot_convert_is_an_error_of_one_line(
 def test_a_failure_leaves_the_older_file(tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path) -> None:
     target.write_bytes(b"older")
     with pytest.raises(ArchiveError):
-        export(tiny_archive("json"), replace(tiny_row, classes=11), target)
+        export(convert(tiny_archive("json")), replace(tiny_row, classes=11), target)
     assert target.read_bytes() == b"older"
 
 
@@ -179,25 +218,80 @@ def test_a_write_that_fails_half_way_leaves_the_older_file(
         raise OSError("no space left")
 
     target.write_bytes(b"older")
-    monkeypatch.setattr(export_module, "write_model", full_disk)
+    monkeypatch.setattr(export_module, "write_onnx", full_disk)
     with pytest.raises(ScriptError, match="no space left"):
-        export(tiny_archive("json"), tiny_row, target)
+        export(convert(tiny_archive("json")), tiny_row, target)
     assert target.read_bytes() == b"older"
     assert [path.name for path in target.parent.iterdir()] == ["model.onnx"]
 
 
-def test_more_than_two_gib_is_refused_before_any_work(
+def weights_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scripts.onnx_file.LARGEST_MESSAGE", 100)
+    monkeypatch.setattr("scripts.onnx_file._SMALLEST_OUTSIDE", 100)
+
+
+def external_data(folder: Path) -> list[onnx.TensorProto]:
+    model = onnx.load(folder / MODEL_FILE, load_external_data=False)
+    return [tensor for tensor in model.graph.initializer if tensor.data_location == TensorProto.EXTERNAL]
+
+
+def test_large_weights_go_into_a_file_of_their_own(
+    tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path, tiny_exports: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights_outside(monkeypatch)
+    export(convert(tiny_archive("json")), tiny_row, target)
+    (data,) = target.glob("weights-*.data")
+    assert sorted(path.name for path in target.iterdir()) == [MODEL_FILE, data.name]
+    outside = external_data(target)
+    assert all(
+        int(entry.value) % 4096 == 0 for each in outside for entry in each.external_data if entry.key == "offset"
+    )
+    assert {entry.value for each in outside for entry in each.external_data if entry.key == "location"} == {data.name}
+    loaded, single = (
+        {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+        for path in (target / MODEL_FILE, tiny_exports / "json.onnx")
+    )
+    assert loaded.keys() == single.keys()
+    assert all((loaded[name] == single[name]).all() for name in single)
+    assert Origin.read(target / MODEL_FILE) is not None
+
+
+def test_a_folder_of_weights_is_replaced_by_its_files(
     tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    huge = Parameter("w", "float32", (2**29,), 0, 2**31)
-    monkeypatch.setattr(export_module, "read_parameters", lambda archive: (huge,))
-    with pytest.raises(ExportError, match=r"Tiny's weights are 2\.0 GiB.*at most 2 GiB.*aren't supported yet"):
-        export(tiny_archive("json"), tiny_row, target)
-    assert_nothing_is_left(target)
+    """The new weights come before the model that needs them, and the old ones go after it."""
+    weights_outside(monkeypatch)
+    moves = []
+    rename = Path.replace
+    for kind in ("json", "scores"):
+        archive = tiny_archive(kind)
+        content = bytearray(archive.parameters.read_bytes())
+        content[-1] ^= len(moves) + 1
+        archive.parameters.write_bytes(content)
+        monkeypatch.setattr(Path, "replace", lambda old, new: moves.append(new.name) or rename(old, new))
+        export(convert(archive), tiny_row, target)
+        monkeypatch.setattr(Path, "replace", rename)
+        assert len(list(target.iterdir())) == 2
+        onnx.load(target / MODEL_FILE)  # finds its weights
+    assert [name[:7] for name in moves] == ["model.o", "weights", "model.o"]
+
+
+@pytest.mark.parametrize("outside_first", [True, False])
+def test_a_file_takes_a_folders_place_and_the_reverse(
+    tiny_archive: CopyArchive, tiny_row: zoo.Model, target: Path, monkeypatch: pytest.MonkeyPatch, outside_first: bool
+) -> None:
+    converted = convert(tiny_archive("json"))
+    for outside in (outside_first, not outside_first):
+        with monkeypatch.context() as patch:
+            if outside:
+                weights_outside(patch)
+            export(converted, tiny_row, target)
+        assert target.is_dir() is outside
+    assert [path.name for path in target.parent.iterdir()] == ["model.onnx"]
 
 
 def test_a_weight_that_the_archive_lacks_is_named(tiny_archive: CopyArchive) -> None:
-    model = signature([[None, 3]], [[None, 3]])
+    model = helper.make_model(graph([[None, 3]], [[None, 3]]))
     model.graph.node.append(helper.make_node("Mul", [model.graph.input[0].name, "strange"], ["y"]))
     with pytest.raises(ExportError, match="uses strange"):
         attach(model, [], tiny_archive("json"))
@@ -205,7 +299,7 @@ def test_a_weight_that_the_archive_lacks_is_named(tiny_archive: CopyArchive) -> 
 
 def test_a_folder_that_is_not_there_is_named(tiny_archive: CopyArchive, tiny_row: zoo.Model, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="nowhere is not a folder"):
-        export(tiny_archive("json"), tiny_row, tmp_path / "nowhere" / "model.onnx")
+        export(convert(tiny_archive("json")), tiny_row, tmp_path / "nowhere" / "model.onnx")
 
 
 def test_the_command_refuses_in_one_line(tiny_archive: CopyArchive, target: Path) -> None:

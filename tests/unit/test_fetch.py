@@ -19,8 +19,8 @@ from scripts.networks import build_logits
 from scripts.quiet_paddle import paddle
 from tests.unit.tar_files import WHOLE, tar
 from tritonclas import zoo
-from tritonclas.published import imagenet_labels
 from tritonclas.preprocess import Preprocessing
+from tritonclas.published import imagenet_labels
 
 B0, LITE0 = zoo.find("EfficientNetB0"), zoo.find("EfficientNetLite0")
 TINY = replace(B0, name="Tiny", network=zoo.EfficientNet(width=0.25, depth=0.3), crop=64, classes=10)
@@ -78,11 +78,11 @@ def test_a_weight_that_efficientnet_doesnt_have_is_refused(name: str) -> None:
         sample.paddle_name(name)
 
 
-def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample, "PACKAGE", "no_such_package")
+def test_a_missing_package_is_named() -> None:
+    row = replace(zoo.find("EfficientNetLite0"), sample="no_such_package")
 
     with pytest.raises(ArchiveError, match="no_such_package isn't installed; run make setup"):
-        sample.weights_file()
+        sample.weights_file(row)
 
 
 def test_a_synthetic_archive_answers_the_same_each_time_it_is_made(tmp_path: Path) -> None:
@@ -142,7 +142,11 @@ def test_a_tar_file_of_ones_own_is_unpacked(tmp_path: Path, mode: str) -> None:
 @pytest.mark.parametrize(
     ("model", "weights", "message"),
     [
-        (B0, "sample", "no sample weights of EfficientNetB0, only of EfficientNetLite0; give official or synthetic"),
+        (
+            B0,
+            "sample",
+            "no sample weights of EfficientNetB0, only of EfficientNetLite0, EfficientNetLite1",
+        ),
         (LITE0, "official", "PaddleClas publishes no archive of EfficientNetLite0; give --weights sample"),
         (B0, "ofical", "no weights 'ofical': give official, sample, synthetic, or the path of an archive"),
     ],

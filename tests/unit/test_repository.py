@@ -11,6 +11,7 @@ import pytest
 from scripts import repository as repo
 from scripts.archive import WeightsKind
 from scripts.errors import ScriptError
+from scripts.files import write_whole
 from scripts.render import config_path, render
 from tritonclas import zoo
 from tritonclas.published import imagenet_labels
@@ -27,9 +28,13 @@ def repository(tmp_path: Path) -> Path:
 
 
 def publish(repository: Path, content: bytes = b"onnx", kind: WeightsKind = "official") -> Path:
-    with repo.staging(B0, repository) as scratch:
+    with repo.staging(B0.name, repository) as scratch:
         (scratch / "verified.onnx").write_bytes(content)
-        return repo.publish(B0, scratch / "verified.onnx", kind, repository)
+        return put(scratch / "verified.onnx", kind, repository)
+
+
+def put(staged: Path, kind: WeightsKind, repository: Path) -> Path:
+    return repo.publish(B0, staged, repo.zoo_labels(B0, kind), repository, synthetic=kind == "synthetic")
 
 
 def files_in(folder: Path) -> set[Path]:
@@ -43,7 +48,7 @@ def labels_of(repository: Path) -> list[str]:
 
 def test_publish_makes_a_servable_repository(repository: Path) -> None:
     published = publish(repository)
-    assert published == repo.onnx_path(B0, repository) == repository / NETWORK / "1" / "model.onnx"
+    assert published == repo.onnx_path(B0.name, repository) == repository / NETWORK / "1" / "model.onnx"
     assert published.read_bytes() == b"onnx"
     assert files_in(repository) == {*render([B0]), NETWORK / "1" / "model.onnx", NETWORK / "labels.txt"}
     repo.check_servable("EfficientNetB0", repository)
@@ -58,16 +63,25 @@ def test_every_model_gets_a_version(repository: Path, name: str) -> None:
 def test_publish_again_replaces_the_weights(repository: Path) -> None:
     publish(repository, b"old", "synthetic")
     publish(repository, b"new")
-    assert repo.onnx_path(B0, repository).read_bytes() == b"new"
+    assert repo.onnx_path(B0.name, repository).read_bytes() == b"new"
     assert labels_of(repository) == list(imagenet_labels())
 
 
 def test_publish_keeps_a_configuration_that_is_there(repository: Path) -> None:
     path = repository / config_path(B0.network_name)
-    path.parent.mkdir(parents=True)
-    path.write_text("max_batch_size: 4")
+    tuned = render([B0])[config_path(B0.network_name)].replace("max_batch_size: 32", "max_batch_size: 4")
+    write_whole(path, tuned)
     publish(repository)
-    assert path.read_text() == "max_batch_size: 4"
+    assert "max_batch_size: 4" in path.read_text()
+    assert path.read_text() == tuned
+
+
+def test_a_configuration_of_a_model_of_another_size_is_refused(repository: Path) -> None:
+    path = config_path(B0.network_name)
+    write_whole(repository / path, render([replace(B0, crop=240)])[path])
+    with pytest.raises(ScriptError, match=r"EfficientNetB0_net/config\.pbtxt is of a model with other sizes.*240.*224"):
+        publish(repository)
+    assert not repo.onnx_path(B0.name, repository).exists()
 
 
 def test_random_weights_say_so_in_every_label(repository: Path) -> None:
@@ -80,17 +94,17 @@ def test_random_weights_say_so_in_every_label(repository: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["official", "own", "sample"])
 def test_other_weights_have_imagenets_labels(kind: WeightsKind) -> None:
-    assert repo.labels(B0, kind) == list(imagenet_labels())
+    assert repo.zoo_labels(B0, kind) == imagenet_labels()
 
 
 def test_staging_lies_on_the_file_system_of_the_target(repository: Path) -> None:
-    with repo.staging(B0, repository) as scratch:
+    with repo.staging(B0.name, repository) as scratch:
         assert os.stat(scratch).st_dev == os.stat(repository).st_dev  # noqa: PTH116
         assert not scratch.name[0].isdigit()
 
 
 def test_staging_leaves_nothing_behind(repository: Path) -> None:
-    with repo.staging(B0, repository) as scratch:
+    with repo.staging(B0.name, repository) as scratch:
         (scratch / "half.onnx").touch()
     assert not files_in(repository)
     assert not scratch.exists()
@@ -100,23 +114,23 @@ def test_what_a_killed_run_left_is_removed(repository: Path) -> None:
     left = repository / NETWORK / ".populate-killed"
     left.mkdir(parents=True)
     (left / "half.onnx").touch()
-    with repo.staging(B0, repository):
+    with repo.staging(B0.name, repository):
         assert not left.exists()
 
 
 def test_only_one_process_stages_a_model(repository: Path) -> None:
     busy = pytest.raises(ScriptError, match="another process is populating EfficientNetB0")
-    with repo.staging(B0, repository), busy, repo.staging(B0, repository):
+    with repo.staging(B0.name, repository), busy, repo.staging(B0.name, repository):
         pass
 
 
 def test_models_are_staged_independently(repository: Path) -> None:
-    with repo.staging(B0, repository), repo.staging(zoo.find("EfficientNetB1"), repository):
+    with repo.staging(B0.name, repository), repo.staging("EfficientNetB1", repository):
         pass
 
 
 def fail_while_staging(repository: Path) -> None:
-    with repo.staging(B0, repository) as scratch:
+    with repo.staging(B0.name, repository) as scratch:
         (scratch / "half.onnx").touch()
         raise ScriptError("it broke")
 
@@ -125,7 +139,7 @@ def test_a_failure_leaves_the_old_model_and_frees_the_lock(repository: Path) -> 
     publish(repository, b"old")
     with pytest.raises(ScriptError, match="it broke") as failure:
         fail_while_staging(repository)
-    assert repo.onnx_path(B0, repository).read_bytes() == b"old"
+    assert repo.onnx_path(B0.name, repository).read_bytes() == b"old"
     assert not list((repository / NETWORK).glob(".populate-*"))
     publish(repository, b"new")  # while `failure`, and with it the frames of the failed run, is still there
     assert failure.value.message == "it broke"
@@ -190,19 +204,19 @@ def test_synthetic_weights_never_have_imagenets_labels(tmp_path: Path, monkeypat
     for kind in kinds:
         staged = tmp_path / "staged.onnx"
         staged.write_text(kind)
-        repo.publish(model, staged, kind, tmp_path)
+        put(staged, kind, tmp_path)
     assert seen == ["synthetic"] * 3
     assert names.read_text().startswith("synthetic")
 
 
 def test_a_model_that_could_not_be_published_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ScriptError, match="no"), repo.staging(B0, tmp_path):
+    with pytest.raises(ScriptError, match="no"), repo.staging(B0.name, tmp_path):
         raise ScriptError("no")
     assert not list(tmp_path.iterdir())
 
 
 def test_a_profile_that_no_network_has_is_refused(tmp_path: Path) -> None:
-    repo.prepare(B0, tmp_path)
+    repo.write_configs(B0, tmp_path)
     repo.check_profile(["EfficientNetB0"], tmp_path, "t4-fp16")
     with pytest.raises(ScriptError, match="did you mean t4-fp16"):
         repo.check_profile(["EfficientNetB0"], tmp_path, "t4-fp61")
@@ -211,6 +225,6 @@ def test_a_profile_that_no_network_has_is_refused(tmp_path: Path) -> None:
 def test_a_preprocessing_model_serves_all_who_share_it(tmp_path: Path) -> None:
     """Also in a repository that has one of them only: the others may come."""
     small = replace(B0, name="Small", max_batch_size=1)
-    repo.prepare(small, tmp_path)
+    repo.write_configs(small, tmp_path)
     config = (tmp_path / small.preprocess_name / "config.pbtxt").read_text()
     assert "max_batch_size: 32" in config

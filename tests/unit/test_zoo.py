@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import astuple, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from tritonclas.published import imagenet_labels, published_latencies, published
 from tritonclas.served import is_part
 from tritonclas.zoo import MODELS, PROFILES, Model
 
-PUBLISHED = [name for name in MODELS if name != "EfficientNetLite0"]
+SAMPLES = ["EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"]
+PUBLISHED = [name for name in MODELS if name not in SAMPLES]
 COLUMNS = [("V100", "fp32"), ("T4", "fp16"), ("T4", "fp32")]
 
 every_row = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -33,14 +35,19 @@ def test_rows() -> None:
         "Fix_ResNeXt101_32x48d_wsl",
         *(f"EfficientNetB{number}" for number in range(8)),
         "EfficientNetB0_small",
-        "EfficientNetLite0",
+        *SAMPLES,
     ]
 
 
-def test_the_sample_is_the_only_row_that_is_not_published() -> None:
-    sample = zoo.find("EfficientNetLite0")
-    assert (sample.official, sample.archive_url, sample.published) == (False, None, None)
-    assert [model.name for model in MODELS.values() if model.official] == PUBLISHED
+@pytest.mark.parametrize("name", SAMPLES)
+def test_samples_come_from_a_package_and_are_not_published(name: str) -> None:
+    sample = zoo.find(name)
+    assert (sample.archive_url, sample.published) == (None, None)
+    assert find_spec(str(sample.sample))
+
+
+def test_all_others_are_published() -> None:
+    assert [model.name for model in MODELS.values() if not model.sample] == PUBLISHED
 
 
 @every_row
@@ -48,7 +55,6 @@ def test_derived_names(model: Model) -> None:
     assert model.network_name == f"{model.name}_net"
     assert model.preprocess_name == f"preprocess_{model.resize_short}_{model.crop}_{model.interpolation}"
     assert model.interpolation == ("linear" if "ResNeXt" in model.name else "cubic")
-    assert model.official is (model.archive_url is not None)
     assert model.archive_url is None or model.archive_url.endswith(f"/dygraph/inference/{model.name}_infer.tar")
 
 
@@ -149,7 +155,7 @@ def test_the_table_cannot_be_changed() -> None:
         ("EfficientNet-B3", "EfficientNetB3"),
         ("ResNext101_32x8d", "did you mean ResNeXt101_32x8d_wsl"),
         ("fix_resnext101_32x48d", "did you mean Fix_ResNeXt101_32x48d_wsl"),
-        ("vgg", "there are: ResNeXt101_32x8d_wsl, .*, EfficientNetLite0"),
+        ("vgg", "there are: ResNeXt101_32x8d_wsl, .*, EfficientNetLite2"),
         ("", "there are: "),
     ],
 )
