@@ -27,6 +27,9 @@ quickstart: $(INSTALLED)  ## Populate, serve, classify the example pictures, loa
 test: $(INSTALLED)  ## Run all tests: unit, wire, and on a real Triton
 	@$(BIN)/python -m pytest
 
+zoo: $(INSTALLED)  ## Take every model the whole way, measure, and write docs/zoo.md (an hour)
+	@$(BIN)/python -m scripts.zoo
+
 check: $(INSTALLED)  ## Format, lint, strict types, configurations equal to the zoo
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -40,4 +43,4 @@ lock:  ## Resolve the locked versions anew (needs uv)
 clean:  ## Remove what was installed and built; weights stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist reports
 
-.PHONY: help setup quickstart test check lock clean
+.PHONY: help setup quickstart test zoo check lock clean

@@ -12,7 +12,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 def device_at(url: str) -> str:
     """This machine's CPU and how many cores it has if the server at `url` (HOST:PORT) is here, else "unknown"."""
-    return f"{_cpu_name()}, {os.cpu_count()} cores" if is_loopback(url) else "unknown"
+    return f"{processor()}, {os.cpu_count()} cores" if is_loopback(url) else "unknown"
 
 
 def is_loopback(url: str) -> bool:
@@ -24,7 +24,8 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def _cpu_name() -> str:
+def processor() -> str:
+    """The name of this machine's CPU."""
     try:
         lines = _CPUINFO.read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from scripts.errors import ArchiveError
+from scripts.files import write_whole
 from tritonclas import zoo
 
 WeightsKind = Literal["official", "own", "sample", "synthetic"]
@@ -16,10 +18,23 @@ WeightsKind = Literal["official", "own", "sample", "synthetic"]
 #: Paddle 3 writes a program as JSON, Paddle 2 as a protobuf; the official archives are of the second kind.
 PROGRAMS = ("inference.json", "inference.pdmodel")
 PARAMETERS = "inference.pdiparams"
+#: Stands in archives that the project made, so that random weights are never taken for a user's own.
+MADE = "made_by_tritonclas.json"
 
 #: Part of the seeds of synthetic weights: raise it when the weights of a name are to change.
 SYNTHETIC_VERSION = 1
 _CHUNK = 2**22
+
+
+def _made(folder: Path) -> tuple[WeightsKind, str] | None:
+    """Kind and source of an archive that the project made; None of any other."""
+    if not (folder / MADE).is_file():
+        return None
+    try:
+        said = json.loads((folder / MADE).read_text(encoding="utf-8"))
+        return said["kind"], said["source"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise ArchiveError(f"{folder / MADE} is damaged ({error}); make the archive again") from error
 
 
 def generated(model: zoo.Model, kind: Literal["sample", "synthetic"]) -> str:
@@ -41,7 +56,10 @@ class Archive:
 
     @classmethod
     def open(cls, folder: Path, kind: WeightsKind, source: str) -> Archive:
-        """The archive in `folder`; ArchiveError naming the file that is missing."""
+        """The archive in `folder`; ArchiveError naming the file that is missing.
+
+        One that the project made itself says so, and keeps its kind and source wherever it is copied.
+        """
         if not folder.is_dir():
             raise ArchiveError(f"{folder} is not a folder; give the folder that PaddleClas's export wrote")
         programs = [folder / name for name in PROGRAMS if (folder / name).is_file()]
@@ -50,7 +68,15 @@ class Archive:
         parameters = folder / PARAMETERS
         if not parameters.is_file():
             raise ArchiveError(f"{folder} holds no {PARAMETERS}: the archive has a program but no weights")
+        if kind == "own":
+            kind, source = _made(folder) or (kind, source)
         return cls(folder, programs[0], parameters, kind, source)
+
+    @classmethod
+    def made(cls, folder: Path, kind: Literal["sample", "synthetic"], source: str) -> Archive:
+        """The archive that has just been made in `folder`, which from now on says so."""
+        write_whole(folder / MADE, json.dumps({"kind": kind, "source": source}) + "\n")
+        return cls.open(folder, kind, source)
 
     @cached_property
     def parameters_sha256(self) -> str:

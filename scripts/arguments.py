@@ -16,6 +16,12 @@ def zoo_model(context: click.Context, parameter: click.Parameter, name: str | No
         raise click.BadParameter(str(error), context, parameter) from None
 
 
+def zoo_models(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> tuple[zoo.Model, ...]:
+    """Callback of an argument that names several rows, each taken once."""
+    found = (zoo_model(context, parameter, name) for name in dict.fromkeys(names))
+    return tuple(model for model in found if model)
+
+
 def triple(context: click.Context, parameter: click.Parameter, text: str | None) -> Triple | None:
     """Callback of an option that takes a number for each of red, green and blue."""
     if text is None:

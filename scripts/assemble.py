@@ -27,6 +27,7 @@ def assemble(model: zoo.Model, kind: Kind, folder: Path) -> Archive:
     # Paddle numbers parameters through the whole process; the guard lets each archive begin at 0.
     with replacing(folder) as fresh, paddle.utils.unique_name.guard():
         save(with_softmax(BUILDERS[kind](model)), model.crop, fresh)
+        Archive.made(fresh, kind, generated(model, kind))
     return Archive.open(folder, kind, generated(model, kind))
 
 

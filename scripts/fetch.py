@@ -8,7 +8,8 @@ from typing import Literal
 
 import click
 
-from scripts.archive import Archive
+from scripts import inference_yml
+from scripts.archive import MADE, Archive
 from scripts.arguments import zoo_model
 from scripts.errors import ArchiveError
 from scripts.official import open_official
@@ -66,12 +67,13 @@ def _own(name: str, weights: str, work: Path) -> Archive:
 
 
 def copy(archive: Archive, folder: Path) -> None:
-    """The archive's two files in `folder`, unless they stand there already."""
+    """The archive's files, and what they say of themselves, in `folder`, unless they stand there already."""
     if archive.folder.resolve() == folder.resolve():
         return
     with replacing(folder) as fresh:
-        for path in (archive.program, archive.parameters):
-            shutil.copyfile(path, fresh / path.name)
+        for name in (archive.program.name, archive.parameters.name, MADE, inference_yml.FILE):
+            if (archive.folder / name).is_file():
+                shutil.copyfile(archive.folder / name, fresh / name)
 
 
 @click.command(epilog=example("python -m scripts.fetch EfficientNetLite0 --weights sample --out archives"))

@@ -54,7 +54,7 @@ def verify(archive: Archive, onnx_path: Path, model: Served, pictures: Sequence[
     if the answers differ, or if they are such that equality would prove nothing.
     """
     asked = _batches([*synthetic_pictures(model.crop), *(pictures or ())], model.max_batch_size)
-    expected = _paddle_answers(archive, model, asked)
+    expected = paddle_answers(archive, model, asked)
     return judge(asked, expected, _onnx_answers(onnx_path, asked), model.classes, tolerance(model))
 
 
@@ -87,7 +87,7 @@ def _batches(pictures: Sequence[Picture], largest: int) -> list[Batch]:
     return batches
 
 
-def _paddle_answers(archive: Archive, model: Served, batches: Sequence[Batch]) -> list[Rows]:
+def paddle_answers(archive: Archive, model: Served, batches: Sequence[Batch]) -> list[Rows]:
     """What Paddle answers, in a process that gives its memory back before ONNX Runtime takes its own."""
     with tempfile.TemporaryDirectory() as folder:
         questions, answers = Path(folder) / "questions.npz", Path(folder) / "answers.npz"
