@@ -11,8 +11,8 @@ import click
 from scripts import inference_yml
 from scripts.archive import MADE, Archive
 from scripts.arguments import zoo_model
+from scripts.downloads.official import open_official
 from scripts.errors import ArchiveError
-from scripts.official import open_official
 from scripts.own import Own
 from scripts.unpack import replacing, unpack
 from tritonclas import zoo

@@ -12,32 +12,78 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from scripts.archive import PARAMETERS, PROGRAMS
+from scripts import inference_yml
+from scripts.archive import MADE, PARAMETERS, PROGRAMS
 from scripts.errors import ArchiveError
 
 #: The largest archive, ResNeXt101_32x48d_wsl's, has 3.3 GB.
 MAX_BYTES = 8 * 2**30
 
-_WANTED = (*PROGRAMS, PARAMETERS)
+#: A few files, the folder, and what macOS and tar itself put beside each.
+MAX_MEMBERS = 1000
+
+#: What may stand beside the program: what newer exports say of the preprocessing, and what ours say of their weights.
+BESIDE = (inference_yml.FILE, MADE)
+MAX_BESIDE_BYTES = inference_yml.MOST_BYTES
+
+#: Names and attributes that don't fit into a member's header stand in members of their own, which are read whole.
+_EXTENSIONS = frozenset(
+    {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}
+)
+_MAX_EXTENSION_BYTES = 2**16
+
+_WANTED = (*PROGRAMS, PARAMETERS, *BESIDE)
 _DESCRIBED = f"{' or '.join(PROGRAMS)}, and {PARAMETERS}"
-_DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+_DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, RecursionError)
+
+
+class _Trap(Exception):
+    """A header that no honest tar file of an archive has; says which."""
+
+
+class _Header(tarfile.TarInfo):
+    """Headers that make tarfile itself read without end are refused before it does."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Header:
+        header = super().frombuf(buf, encoding, errors)
+        if header.size < 0 or (header.type in _EXTENSIONS and header.size > _MAX_EXTENSION_BYTES):
+            raise _Trap(f"a header of {header.size} bytes")
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            raise _Trap("a file with holes")
+        return header
+
+    def _proc_gnusparse_10(self, *_: object) -> None:
+        raise _Trap("a file with holes")
 
 
 def unpack(tar: Path, folder: Path, called: str) -> None:
-    """Puts the program and the parameters in `tar`, wherever they stand in it, into a new `folder`, all or nothing.
+    """Puts the archive in `tar`, wherever it stands in it, into a new `folder`, all or nothing.
 
-    ArchiveError, which calls the tar `called`, if it is damaged, lacks or repeats one of them, is too large, or
-    isn't what it pretends to be.
+    That is the program, the parameters and, if they are there, inference.yml and our own mark. ArchiveError, which
+    calls the tar `called`, if it is damaged, lacks or repeats one of them, is too large, or isn't what it pretends to be.
     """
     with replacing(folder) as fresh:
-        try:
-            with tarfile.open(tar) as opened:
-                _extract(opened, fresh, called)
-        except _DAMAGED as error:
-            raise ArchiveError(f"{called} is cut short or no tar file; get it again") from error
-        found = {path.name for path in fresh.iterdir()}
-        if PARAMETERS not in found or found.isdisjoint(PROGRAMS):
-            raise ArchiveError(f"{called} isn't a Paddle inference archive: it must hold {_DESCRIBED}")
+        extract(tar, fresh, called)
+
+
+def extract(tar: Path, folder: Path, called: str) -> None:
+    """As unpack, into an empty folder, which may be left with a part."""
+    try:
+        with tarfile.open(tar, tarinfo=_Header) as opened:
+            homes = _extract(opened, folder, called)
+    except _DAMAGED as error:
+        raise ArchiveError(f"{called} is cut short or no tar file; get it again") from error
+    except _Trap as trap:
+        raise ArchiveError(f"{called} holds {trap}, which no archive needs; don't trust it") from trap
+    if PARAMETERS not in homes or homes.keys().isdisjoint(PROGRAMS):
+        raise ArchiveError(f"{called} isn't a Paddle inference archive: it must hold {_DESCRIBED}")
+    for name in BESIDE:
+        if homes.get(name, homes[PARAMETERS]) != homes[PARAMETERS]:
+            (folder / name).unlink()
+            del homes[name]
+    if len(set(homes.values())) > 1:
+        raise ArchiveError(f"{called} holds program and parameters in different folders; give a tar with one archive")
 
 
 @contextmanager
@@ -61,20 +107,38 @@ def unwritable(folder: Path, error: OSError) -> ArchiveError:
     return ArchiveError(f"couldn't write {folder}: {error.strerror or error}; make room there, or choose another place")
 
 
-def _extract(opened: tarfile.TarFile, folder: Path, called: str) -> None:
+def _extract(opened: tarfile.TarFile, folder: Path, called: str) -> dict[str, PurePosixPath]:
+    """Copies what is wanted; returns in which folder of the tar each file stood."""
+    homes: dict[str, PurePosixPath] = {}
     total = 0
-    for member in opened:
+    for count, member in enumerate(opened):
         total += member.size
-        if total > MAX_BYTES:
-            raise ArchiveError(f"{called} unpacks to more than {MAX_BYTES >> 30} GiB: no archive of the zoo does")
+        _check_bounds(count, total, called)
         path = PurePosixPath(member.name)
         if path.name not in _WANTED:
             continue
-        if not member.isfile() or path.is_absolute() or ".." in path.parts:
-            raise ArchiveError(f"{called} holds {member.name!r}, a link or a path that leads outside; don't trust it")
-        if (folder / path.name).exists():
+        _check_member(member, path, called)
+        if path.name in homes:
             raise ArchiveError(f"{called} holds {path.name} more than once; give a tar with one archive")
+        homes[path.name] = path.parent
         _copy(opened, member, folder / path.name)
+    return homes
+
+
+def _check_bounds(count: int, total: int, called: str) -> None:
+    if count >= MAX_MEMBERS:
+        raise ArchiveError(f"{called} holds more than {MAX_MEMBERS} files: no archive of the zoo does")
+    if total > MAX_BYTES:
+        raise ArchiveError(f"{called} unpacks to more than {MAX_BYTES >> 30} GiB: no archive of the zoo does")
+
+
+def _check_member(member: tarfile.TarInfo, path: PurePosixPath, called: str) -> None:
+    if not member.isreg() or member.issparse() or path.is_absolute() or ".." in path.parts:
+        raise ArchiveError(
+            f"{called} holds {member.name!r}, a link, a device or a path that leads outside; don't trust it"
+        )
+    if path.name in BESIDE and member.size > MAX_BESIDE_BYTES:
+        raise ArchiveError(f"{called} holds {path.name} of {member.size} bytes, more than any export; don't trust it")
 
 
 def _copy(opened: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:

@@ -42,9 +42,9 @@ _WHY = """\
 The published table is too low. It divides every grouped convolution by its groups twice: once rightly, since a group's
 filters see its own channels only, and once more. Counted in that way our networks give 29.13 GFLOPs and 78.45 M
 parameters for ResNeXt101_32x8d_wsl, where the table has 29.14 and 78.44. The other ResNeXts' figures come out to 0.1 %,
-and the EfficientNets' GFLOPs, whose depthwise convolutions have a group a channel, to 3 % (`tests/unit/test_networks.py`
-counts both ways). It matters most where groups are wide: the true cost of ResNeXt101_32x48d_wsl is 1.8 times the
-published one. The parameters are the trainable ones, counted exactly.
+and the GFLOPs of the EfficientNets, whose depthwise convolutions have a group a channel, to 3 %
+(`tests/unit/test_networks.py` counts both ways). It matters most where groups are wide: the true cost of
+ResNeXt101_32x48d_wsl is 1.8 times the published one. The parameters are the trainable ones, counted exactly.
 """
 
 _EXPORT = """\

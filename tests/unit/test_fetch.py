@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from scripts import sample
+from scripts.archive import MADE
 from scripts.assemble import assemble
 from scripts.errors import ArchiveError
-from scripts.fetch import fetch, main
+from scripts.fetch import copy, fetch, main
 from scripts.networks import build_logits
 from scripts.quiet_paddle import paddle
 from tests.unit.tar_files import WHOLE, tar
@@ -107,8 +109,29 @@ def test_an_archive_takes_its_predecessor_s_place(tmp_path: Path) -> None:
     archive = fetch(TINY, "synthetic", tmp_path)
 
     assert archive.folder == stale.parent
-    assert {path.name for path in archive.folder.iterdir()} == {"inference.json", "inference.pdiparams"}
+    assert {path.name for path in archive.folder.iterdir()} == {"inference.json", "inference.pdiparams", MADE}
     assert list(tmp_path.iterdir()) == [archive.folder]
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "tar"])
+def test_random_weights_stay_random_weights_wherever_they_are_put(tmp_path: Path, packed: bool) -> None:
+    """And are never served with the names of real classes."""
+    made = fetch(TINY, "synthetic", tmp_path / "made")
+    copy(made, tmp_path / "copied")
+    weights = tmp_path / "copied"
+    if packed:
+        weights = tmp_path / "copied.tar"
+        with tarfile.open(weights, "w") as tar:
+            tar.add(tmp_path / "copied", "copied")
+    again = fetch(TINY, str(weights), tmp_path / "work")
+    assert (again.kind, again.source) == (made.kind, made.source) == ("synthetic", "seeded random weights, version 1")
+
+
+def test_a_damaged_mark_is_named(tmp_path: Path) -> None:
+    made = fetch(TINY, "synthetic", tmp_path)
+    (made.folder / MADE).write_text("{}")
+    with pytest.raises(ArchiveError, match="made_by_tritonclas.json is damaged"):
+        fetch(TINY, str(made.folder), tmp_path / "work")
 
 
 @pytest.fixture

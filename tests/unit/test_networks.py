@@ -80,7 +80,7 @@ def test_a_row_s_network_has_the_parameters_and_the_cost_that_the_row_says(model
 
 def divided_twice(name: str) -> Cost:
     """The same counted as the published table seems to: a grouped convolution's share divided by its groups again."""
-    program, found = operations(name)
+    _, found = operations(name)
     grouped = [one for one in found if one.name() in ("pd_op.conv2d", "pd_op.depthwise_conv2d")]
     weights = {id(one): math.prod(one.operand_source(1).shape) for one in grouped}
     lost = sum(weights[id(one)] * (1 - 1 / one.attrs()["groups"]) for one in grouped)
