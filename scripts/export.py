@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from scripts.children import ChildFailed, run_child
 from scripts.errors import ExportError
 from scripts.files import unwritable
 from scripts.graph import edit, passes
+from scripts.graph.naming import name_after
 from scripts.onnx_file import move_onnx, size_on_disk, write_onnx
 from scripts.parameters import Parameter, read_parameters
 from scripts.provenance import Origin
@@ -115,11 +118,13 @@ def _unmade(graph: onnx.GraphProto) -> set[str]:
 
 
 def _describe(converted: onnx.ModelProto, archive: Archive, model: Served) -> None:
-    """Says in the file what it is and where it comes from."""
+    """Says in the file what it is and where it comes from, also in the names of what it computes."""
+    properties = Origin.of(archive, model).properties()
     converted.ir_version = IR_VERSION
     converted.producer_name = PRODUCER
     converted.graph.name = model.name
-    helper.set_model_props(converted, Origin.of(archive, model).properties())
+    helper.set_model_props(converted, properties)
+    name_after(converted.graph, hashlib.sha256(json.dumps(properties).encode()).hexdigest()[:12])
 
 
 @click.command(

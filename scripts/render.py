@@ -14,9 +14,10 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from scripts.errors import ScriptError
 from scripts.files import write_whole
+from scripts.profiles import CUDA, PROFILES, TYPICAL_BATCH, Plan, Profile
 from tritonclas.cli import example
 from tritonclas.served import LARGEST_BATCH, Served
-from tritonclas.zoo import MODELS, PROFILES, Profile
+from tritonclas.zoo import MODELS
 
 REPOSITORY = Path("model_repository")
 ONNX_FILE = "model.onnx"
@@ -30,6 +31,12 @@ DEFAULT_QUEUE_TIMEOUT_US = 10_000_000
 #: At least two, or an idle server may let a request lie for half a second: docs/model_repository.md.
 INSTANCES = 2
 
+#: cudnn_conv_algo_search of Triton's ONNX Runtime backend.
+_HEURISTIC = 1
+#: Where ONNX Runtime's TensorRT provider keeps engines, and notes how fast each kernel is: a folder that anyone may
+#: make, or a volume. All models share it: the names in their graphs tell them apart (`scripts.graph.naming`).
+ENGINE_CACHE = "/tmp/tritonclas-tensorrt"  # noqa: S108  in the server's container
+
 Files = dict[Path, str]
 
 
@@ -40,7 +47,7 @@ def render(models: Iterable[Served]) -> Files:
         files[config_path(model.name)] = as_text(ensemble(model))
         files[config_path(model.network_name)] = as_text(network(model))
         for profile in PROFILES:
-            files[config_path(model.network_name, profile)] = as_text(plan(model, profile))
+            files[config_path(model.network_name, profile)] = as_text(on_gpu(model, profile))
         files[config_path(model.preprocess_name)] = as_text(preprocessor(model))
     return files
 
@@ -114,15 +121,42 @@ def network(model: Served) -> pb.ModelConfig:
     )
 
 
-def plan(model: Served, profile: Profile) -> pb.ModelConfig:
-    """The network as a TensorRT plan of one GPU model and precision."""
+def on_gpu(model: Served, profile: Profile) -> pb.ModelConfig:
+    """The network as a profile runs it: on GPUs only."""
     return _network(
         model,
-        backend="tensorrt",
-        default_model_filename=profile.plan,
         instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_GPU, count=INSTANCES)],
         model_warmup=[_warmup(model, 1), _warmup(model, model.max_batch_size)],
+        **_engine(model, profile),
     )
+
+
+def _engine(model: Served, profile: Profile) -> dict[str, object]:
+    """What computes, and from which file."""
+    if isinstance(profile, Plan):
+        return {"backend": "tensorrt", "default_model_filename": profile.plan}
+    onnx: dict[str, object] = {"backend": "onnxruntime", "default_model_filename": ONNX_FILE}
+    if profile == CUDA:
+        return onnx | {"parameters": {"cudnn_conv_algo_search": _parameter(_HEURISTIC)}}
+    return onnx | {"optimization": _tensorrt_provider(model, profile)}
+
+
+def _tensorrt_provider(model: Served, profile: Profile) -> pb.ModelOptimizationPolicy:
+    """ONNX Runtime's TensorRT provider: builds an engine for all batch sizes while the model is being loaded."""
+    policy = pb.ModelOptimizationPolicy.ExecutionAccelerators
+    picture = f"{model.crop}x{model.crop}x3"
+    parameters = {
+        "precision_mode": profile.precision.upper(),
+        "trt_profile_min_shapes": f"pixels:1x{picture}",
+        "trt_profile_opt_shapes": f"pixels:{min(TYPICAL_BATCH, model.max_batch_size)}x{picture}",
+        "trt_profile_max_shapes": f"pixels:{model.max_batch_size}x{picture}",
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": ENGINE_CACHE,
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": ENGINE_CACHE,
+    }
+    tensorrt = policy.Accelerator(name="tensorrt", parameters=parameters)
+    return pb.ModelOptimizationPolicy(execution_accelerators=policy(gpu_execution_accelerator=[tensorrt]))
 
 
 def _network(model: Served, **engine: object) -> pb.ModelConfig:

@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from filelock import BaseFileLock, FileLock, Timeout
+from filelock import FileLock, Timeout
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from scripts.archive import WeightsKind
 from scripts.errors import ScriptError
 from scripts.files import unwritable, write_whole
+from scripts.model_config import read_config
 from scripts.onnx_file import model_file, move_onnx
 from scripts.render import HEADER, LABELS_FILE, ONNX_FILE, OWN_HEADER, config_path, render
 from tritonclas.published import imagenet_labels
@@ -23,8 +24,9 @@ from tritonclas.served import Served, is_part
 from tritonclas.zoo import MODELS, near_matches
 
 VERSION = "1"
-_STAGING = ".populate-"
-_LOCK = ".lock"
+#: What processes at work have in a network's folder, and leave there if they are killed.
+STAGING, REMOVING = ".populate-", ".remove-"
+LOCK = ".lock"
 
 
 def onnx_path(name: str, repository: Path) -> Path:
@@ -43,33 +45,41 @@ def zoo_labels(model: Served, kind: WeightsKind) -> tuple[str, ...]:
 def staging(name: str, repository: Path) -> Iterator[Path]:
     """A folder on the repository's file system, for one process at a time; gone afterwards, whatever happens.
 
-    It lies in the network's folder, where Triton looks at version folders only. What an earlier run left
-    there because it was killed is removed.
+    It lies in the network's folder, where Triton looks at version folders only.
+    """
+    with locked(name, repository) as folder, tempfile.TemporaryDirectory(prefix=STAGING, dir=folder) as scratch:
+        yield Path(scratch)
+
+
+@contextlib.contextmanager
+def locked(name: str, repository: Path) -> Iterator[Path]:
+    """The network's folder, for one process at a time; gone afterwards if there is nothing in it.
+
+    What an earlier run left there because it was killed is removed. ScriptError if another process has it, or it
+    can't be written.
     """
     folder = repository / f"{name}_net"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _lock(folder, name):
             _sweep(folder)
-            with tempfile.TemporaryDirectory(prefix=_STAGING, dir=folder) as scratch:
-                yield Path(scratch)
+            yield folder
     except OSError as error:
         raise unwritable(repository, error) from error
     finally:
         _remove_if_unused(folder)
 
 
-def _lock(folder: Path, name: str) -> BaseFileLock:
-    lock = FileLock(folder / _LOCK)
+def _lock(folder: Path, name: str) -> contextlib.AbstractContextManager[object]:
     try:
-        lock.acquire(timeout=0)
+        return FileLock(folder / LOCK).acquire(timeout=0)
     except Timeout:
-        raise ScriptError(f"another process is populating {name} in {folder.parent}; wait for it to end") from None
-    return lock
+        busy = f"another process is populating {name} in {folder.parent}, removing it, or building a plan of it"
+        raise ScriptError(f"{busy}; wait for it to end") from None
 
 
 def _sweep(folder: Path) -> None:
-    for left in folder.glob(f"{_STAGING}*"):
+    for left in (*folder.glob(f"{STAGING}*"), *folder.glob(f"{REMOVING}*")):
         shutil.rmtree(left)
     for left in folder.glob(f".{LABELS_FILE}.*"):
         left.unlink()
@@ -77,9 +87,9 @@ def _sweep(folder: Path) -> None:
 
 def _remove_if_unused(folder: Path) -> None:
     """Remove a folder that holds nothing but the lock: a model that couldn't be published."""
-    if folder.is_dir() and [path.name for path in folder.iterdir()] == [_LOCK]:
+    if folder.is_dir() and [path.name for path in folder.iterdir()] == [LOCK]:
         with contextlib.suppress(OSError):
-            (folder / _LOCK).unlink()
+            (folder / LOCK).unlink()
             folder.rmdir()
 
 
@@ -114,23 +124,37 @@ def write_configs(model: Served, repository: Path) -> None:
     Configurations that are there already stay as they are: they may have been tuned for this machine. ScriptError
     if they are of another model.
     """
+    check_configs(model, repository)
     for path, text in render([model]).items():
-        if (repository / path).exists():
-            _check_same_tensors(repository / path, text)
-        else:
+        if not (repository / path).exists():
             write_whole(repository / path, text if model.name in MODELS else text.replace(HEADER, OWN_HEADER))
     for name in (model.name, model.preprocess_name, model.network_name):
         (repository / name / VERSION).mkdir(parents=True, exist_ok=True)
 
 
-def _check_same_tensors(path: Path, rendered: str) -> None:
-    """ScriptError unless the configuration that is there takes and answers what the rendered one does."""
-    wanted, there = text_format.Parse(rendered, pb.ModelConfig()), read_config(path)
-    if _tensors(wanted) != _tensors(there):
+def check_configs(model: Served, repository: Path) -> None:
+    """ScriptError if configurations that are there are of another model than this one."""
+    for path, text in render([model]).items():
+        if (repository / path).exists():
+            there, wanted = read_config(repository / path), text_format.Parse(text, pb.ModelConfig())
+            _check_same(f"{repository / path} is of a model with other sizes", _tensors(there), _tensors(wanted))
+            if model.name not in MODELS:  # how the zoo's pictures are prepared is known, another way was chosen by hand
+                difference = f"{repository / path} is of a model whose pictures are prepared otherwise"
+                _check_same(difference, _prepared_by(there), _prepared_by(wanted))
+
+
+def _check_same(difference: str, there: object, wanted: object) -> None:
+    """ScriptError unless what a configuration says, if it says anything, is what is wanted."""
+    if there and there != wanted:
         raise ScriptError(
-            f"{path} is of a model with other sizes, {_tensors(there)} instead of {_tensors(wanted)}; "
+            f"{difference}, {there} instead of {wanted}; "
             "choose another name, or first remove what is there: python -m scripts.remove"
         )
+
+
+def _prepared_by(config: pb.ModelConfig) -> list[str]:
+    """The preprocessing models of ours that are steps of an ensemble."""
+    return [step.model_name for step in config.ensemble_scheduling.step if step.model_name.startswith("preprocess_")]
 
 
 def _tensors(config: pb.ModelConfig) -> dict[str, list[int]]:
@@ -139,17 +163,22 @@ def _tensors(config: pb.ModelConfig) -> dict[str, list[int]]:
 
 def check_servable(name: str, repository: Path, profile: str | None = None) -> None:
     """ScriptError, saying what to do, unless the repository has the model and every file that it needs."""
-    if not repository.is_dir():
-        raise ScriptError(f"there is no model repository at {repository}; make one with python -m scripts.populate")
-    if not (repository / config_path(name)).is_file():
-        public = sorted(path.parent.name for path in repository.glob("*/config.pbtxt") if not is_part(path.parent.name))
-        raise ScriptError(f"{repository} has no model {name!r}; {near_matches(name, public)}")
+    check_known(name, repository)
     config = _config(name, repository, profile)
     for step in config.ensemble_scheduling.step:
         check_servable(step.model_name, repository, profile)
     wanted = config.default_model_filename
     if wanted and not any(model_file(path).is_file() for path in (repository / name).glob(f"[0-9]*/{wanted}")):
-        raise ScriptError(f"{name} has no {wanted} in {repository} yet; {_how_to_make(name, wanted)}")
+        raise ScriptError(f"{name} has no {wanted} in {repository} yet; {_how_to_make(name, wanted, profile)}")
+
+
+def check_known(name: str, repository: Path) -> None:
+    """ScriptError, with the nearest ones, unless the repository has a configuration of the model."""
+    if not repository.is_dir():
+        raise ScriptError(f"there is no model repository at {repository}; make one with python -m scripts.populate")
+    if not (repository / config_path(name)).is_file():
+        public = sorted(path.parent.name for path in repository.glob("*/config.pbtxt") if not is_part(path.parent.name))
+        raise ScriptError(f"{repository} has no model {name!r}; {near_matches(name, public)}")
 
 
 def check_profile(names: Iterable[str], repository: Path, profile: str) -> None:
@@ -163,21 +192,28 @@ def check_profile(names: Iterable[str], repository: Path, profile: str) -> None:
         raise ScriptError(f"none of these models has a profile {profile!r}; {near_matches(profile, sorted(known))}")
 
 
+def check_cpu(names: Iterable[str], repository: Path, profile: str) -> None:
+    """ScriptError if the profile runs some network of these models on a GPU, which the embedded server can't use."""
+    for name in names:
+        check_known(name, repository)
+        config = _config(name, repository, profile)
+        check_cpu([step.model_name for step in config.ensemble_scheduling.step], repository, profile)
+        if any(group.kind == pb.ModelInstanceGroup.KIND_GPU for group in config.instance_group):
+            raise ScriptError(
+                f"the profile {profile} runs {name} on a GPU, and the embedded server uses the CPU only; serve it in "
+                "NVIDIA's container (docs/model_repository.md), or here without --profile"
+            )
+
+
 def _config(name: str, repository: Path, profile: str | None) -> pb.ModelConfig:
     """The configuration that Triton reads: the profile's where there is one."""
     path = repository / name / "configs" / f"{profile}.pbtxt"
     return read_config(path if path.is_file() else repository / config_path(name))
 
 
-def read_config(path: Path) -> pb.ModelConfig:
-    """A model configuration; ScriptError if it isn't one."""
-    try:
-        return text_format.Parse(path.read_text(encoding="utf-8"), pb.ModelConfig())
-    except (text_format.ParseError, UnicodeDecodeError) as error:
-        raise ScriptError(f"{path} isn't a model configuration: {error}") from error
-
-
-def _how_to_make(name: str, wanted: str) -> str:
+def _how_to_make(name: str, wanted: str, profile: str | None) -> str:
+    model = name.removesuffix("_net")
     if wanted == ONNX_FILE:
-        return f"run python -m scripts.populate {name.removesuffix('_net')}"
-    return "build it on the GPU that it is for, with TensorRT's trtexec"
+        return f"run python -m scripts.populate {model}"
+    which = f" --profile {profile}" if profile else ""
+    return f"build it on the GPU that serves it: python -m scripts.engines {model}{which}"

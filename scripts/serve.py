@@ -13,7 +13,7 @@ from scripts.embedded import LOOPBACK, EmbeddedServer, Ports
 from scripts.errors import ServerError
 from scripts.processes import Terminated, termination_as_interrupt
 from scripts.render import REPOSITORY
-from scripts.repository import check_profile, check_servable
+from scripts.repository import check_cpu, check_known, check_profile, check_servable
 from tritonclas.cli import example
 
 _POLL_S = 0.2
@@ -47,10 +47,7 @@ def main(
     What follows -- goes to tritonserver as it is.
     """
     models, options = split_options(names)
-    for model in models:
-        check_servable(model, repository, profile)
-    if profile:
-        check_profile(models, repository, profile)
+    check(models, repository, profile)
     server = EmbeddedServer(
         models=models,
         repository=repository,
@@ -66,6 +63,17 @@ def main(
             f"{', '.join(models)} ready: gRPC {server.url}, HTTP :{server.ports.http}, metrics :{server.ports.metrics}"
         )
         wait_for_end(server)
+
+
+def check(models: Sequence[str], repository: Path, profile: str | None) -> None:
+    """ScriptError, saying what to do, unless the embedded server can serve these models with this profile."""
+    for model in models:
+        check_known(model, repository)
+    if profile:
+        check_profile(models, repository, profile)
+        check_cpu(models, repository, profile)
+    for model in models:
+        check_servable(model, repository, profile)
 
 
 def split_options(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:

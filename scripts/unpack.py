@@ -61,7 +61,8 @@ def unpack(tar: Path, folder: Path, called: str) -> None:
     """Puts the archive in `tar`, wherever it stands in it, into a new `folder`, all or nothing.
 
     That is the program, the parameters and, if they are there, inference.yml and our own mark. ArchiveError, which
-    calls the tar `called`, if it is damaged, lacks or repeats one of them, is too large, or isn't what it pretends to be.
+    calls the tar `called`, if it is damaged, lacks or repeats one of them, is too large, or isn't what it pretends
+    to be.
     """
     with replacing(folder) as fresh:
         extract(tar, fresh, called)

@@ -11,8 +11,6 @@ from typing import Literal
 from tritonclas.published import Published, published_models
 from tritonclas.served import Served
 
-Precision = Literal["fp16", "fp32"]
-
 #: Where PaddleClas publishes its inference archives (the model library in PaddleClas's documentation).
 OFFICIAL_ARCHIVES = "https://paddle-imagenet-models-name.bj.bcebos.com/dygraph/inference"
 
@@ -65,27 +63,6 @@ class Model(Served):
         """The row of PaddleClas's published table; None for a sample."""
         return published_models().get(self.name)
 
-
-@dataclass(frozen=True)
-class Profile:
-    """A TensorRT profile: `--model-config-name=<name>` makes Triton read `configs/<name>.pbtxt`."""
-
-    name: str
-    gpu: Literal["T4", "V100"]
-    precision: Precision
-
-    @property
-    def plan(self) -> str:
-        """File name of the TensorRT plan in a version folder."""
-        return f"{self.name}.plan"
-
-
-PROFILES: tuple[Profile, ...] = (
-    Profile("t4-fp16", "T4", "fp16"),
-    Profile("t4-fp32", "T4", "fp32"),
-    Profile("v100-fp32", "V100", "fp32"),
-    Profile("v100-fp16", "V100", "fp16"),
-)
 
 # Cubic for EfficientNet: PaddleClas's FAQ says that the published accuracies were measured so.
 # max_batch_size: 8, the largest batch that the published tables measure, and more where activations are small.

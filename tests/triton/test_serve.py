@@ -56,10 +56,10 @@ def test_options_after_the_dashes_reach_tritonserver(repository):
         (["EfficientNetLite"], "did you mean EfficientNetLite0"),
         (["EfficientNetB7"], "has no model 'EfficientNetB7'"),
         ([REAL, "--grpc-port", "70000"], "70000"),
-        ([REAL, "--profile", "t4-fp16"], "EfficientNetLite0_net has no t4-fp16.plan"),
+        ([REAL, "--profile", "t4-fp16"], "runs EfficientNetLite0_net on a GPU"),
         (["--", "--log-verbose=1"], "name at least one model"),
     ],
-    ids=["misspelt", "not there", "port", "plan", "no name"],
+    ids=["misspelt", "not there", "port", "GPU", "no name"],
 )
 def test_what_cant_be_served_is_said_in_a_line(repository, arguments, message):
     done = run(*SERVE, "--repository", repository, *arguments)

@@ -104,6 +104,26 @@ def test_another_version_of_the_export_has_no_origin(tiny_exports: Path, monkeyp
     assert Origin.read(tiny_exports / "json.onnx") is None
 
 
+def made_values(path: Path) -> set[str]:
+    return {name for node in onnx.load(path).graph.node for name in node.output}
+
+
+def test_no_other_weights_compute_values_of_the_same_names(
+    tiny_archive: CopyArchive, tiny_row: zoo.Model, tiny_exports: Path, target: Path
+) -> None:
+    """ONNX Runtime's TensorRT provider takes an engine that it kept for another one's by these names."""
+    first = made_values(tiny_exports / "json.onnx")
+    archive = tiny_archive("json")
+    content = bytearray(archive.parameters.read_bytes())
+    content[-1] ^= 1
+    archive.parameters.write_bytes(content)
+    export(convert(archive), tiny_row, target)
+    assert made_values(target) & first == {"probabilities"}
+    assert len(made_values(target)) == len(first) > 5
+    export(convert(tiny_archive("legacy")), replace(tiny_row, mean=(0.5, 0.5, 0.5)), target)
+    assert made_values(target) & made_values(tiny_exports / "legacy.onnx") == {"probabilities"}
+
+
 def test_scores_become_probabilities(tiny_exports: Path) -> None:
     last = onnx.load(tiny_exports / "scores.onnx").graph.node[-1]
     assert (last.op_type, list(last.output)) == ("Softmax", ["probabilities"])

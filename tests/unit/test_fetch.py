@@ -130,7 +130,7 @@ def test_random_weights_stay_random_weights_wherever_they_are_put(tmp_path: Path
 def test_a_damaged_mark_is_named(tmp_path: Path) -> None:
     made = fetch(TINY, "synthetic", tmp_path)
     (made.folder / MADE).write_text("{}")
-    with pytest.raises(ArchiveError, match="made_by_tritonclas.json is damaged"):
+    with pytest.raises(ArchiveError, match=r"made_by_tritonclas\.json is damaged"):
         fetch(TINY, str(made.folder), tmp_path / "work")
 
 

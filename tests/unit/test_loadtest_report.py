@@ -10,7 +10,6 @@ from rich.console import Console
 from loadtest.report import COLUMNS, markdown, notes, rows, table
 from loadtest.results import Results
 from tests.unit.test_loadtest_results import CELL, FAILED, HEADER
-from tritonclas import zoo
 from tritonclas.published import published_latencies, published_models
 
 

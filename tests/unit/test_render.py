@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,14 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from scripts import render
+from scripts.profiles import CUDA, PLANS, PROFILES, TENSORRT_PROVIDER, Plan, Profile
 from tritonclas.preprocess import Preprocessing
-from tritonclas.zoo import MODELS, PROFILES, Model, Profile
+from tritonclas.served import Served
+from tritonclas.zoo import MODELS, Model
 
 FILES = render.render(MODELS.values())
-SHARED = render.preprocessors(MODELS.values())
+SHARED = sorted({model.preprocess_name for model in MODELS.values()})
+OWN = Served(name="my_flowers", crop=96, resize_short=110, interpolation="linear", max_batch_size=4, classes=5)
 
 every_file = pytest.mark.parametrize("path", FILES, ids=str)
 every_row = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
@@ -95,10 +97,59 @@ def test_network(model: Model, profile: Profile | None) -> None:
     )
     assert network.output[0].label_filename == "labels.txt"
     assert network.max_batch_size == model.max_batch_size
-    engine = ("tensorrt", profile.plan) if profile else ("onnxruntime", "model.onnx")
-    assert (network.backend, network.default_model_filename) == engine
+    assert (network.backend, network.default_model_filename) == (
+        ("tensorrt", profile.plan) if isinstance(profile, Plan) else ("onnxruntime", "model.onnx")
+    )
     kind = pb.ModelInstanceGroup.KIND_GPU if profile else pb.ModelInstanceGroup.KIND_AUTO
     assert [group.kind for group in network.instance_group] == [kind]
+
+
+@every_profile
+@every_row
+def test_a_profile_changes_nothing_but_the_engine(model: Model, profile: Profile | None) -> None:
+    """Callers never see the difference."""
+    network, default = config(model.network_name, profile), config(model.network_name)
+    engine = "backend", "default_model_filename", "instance_group", "model_warmup", "optimization", "parameters"
+    for field in engine:
+        network.ClearField(field)
+        default.ClearField(field)
+    assert network == default
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+def test_gpus_are_warmed_up_with_the_largest_batch(profile: Profile) -> None:
+    model = MODELS["EfficientNetB0"]
+    assert [warmup.batch_size for warmup in config(model.network_name, profile).model_warmup] == [1, 32]
+
+
+@pytest.mark.parametrize("model", [MODELS["EfficientNetB0"], MODELS["EfficientNetB7"], OWN], ids=lambda row: row.name)
+def test_onnx_runtimes_tensorrt_provider(model: Served) -> None:
+    network = render.on_gpu(model, TENSORRT_PROVIDER)
+    (accelerator,) = network.optimization.execution_accelerators.gpu_execution_accelerator
+    sizes = {"min": 1, "opt": min(8, model.max_batch_size), "max": model.max_batch_size}
+    picture = f"{model.crop}x{model.crop}x3"
+    assert accelerator.name == "tensorrt"
+    assert dict(accelerator.parameters) == {
+        "precision_mode": "FP16",
+        **{f"trt_profile_{bound}_shapes": f"pixels:{size}x{picture}" for bound, size in sizes.items()},
+        "trt_timing_cache_enable": "1",
+        "trt_timing_cache_path": render.ENGINE_CACHE,
+        "trt_engine_cache_enable": "1",
+        "trt_engine_cache_path": render.ENGINE_CACHE,
+    }
+
+
+def test_onnx_runtimes_cuda_provider() -> None:
+    network = render.on_gpu(MODELS["EfficientNetB0"], CUDA)
+    parameters = {key: value.string_value for key, value in network.parameters.items()}
+    assert parameters == {"cudnn_conv_algo_search": "1"}
+    assert not network.HasField("optimization")
+
+
+def test_profile_names() -> None:
+    assert len({profile.name for profile in PROFILES}) == len(PROFILES) == len(PLANS) + 2
+    for profile in (*PLANS, TENSORRT_PROVIDER):
+        assert profile.name.endswith(f"-{profile.precision}")
 
 
 @every_profile
@@ -121,11 +172,6 @@ def test_preprocessor_does_what_its_name_says(name: str) -> None:
     )
     assert name == f"preprocess_{preprocessing.resize_short}_{preprocessing.crop}_{preprocessing.interpolation}"
     assert not parameters
-
-
-def test_preprocessor_takes_the_largest_batch_of_those_who_share_it() -> None:
-    sharing = [replace(MODELS["EfficientNetB0"], max_batch_size=size) for size in (4, 16, 8)]
-    assert render.preprocessor(sharing).max_batch_size == 16
 
 
 @every_file

@@ -12,10 +12,11 @@ from scripts import repository as repo
 from scripts.archive import WeightsKind
 from scripts.errors import ScriptError
 from scripts.files import write_whole
-from scripts.render import config_path, render
+from scripts.render import OWN_HEADER, config_path, render
 from tritonclas import zoo
 from tritonclas.published import imagenet_labels
 from tritonclas.results import SYNTHETIC_LABEL
+from tritonclas.served import Served
 
 B0 = zoo.find("EfficientNetB0")
 NETWORK = Path(B0.network_name)
@@ -82,6 +83,41 @@ def test_a_configuration_of_a_model_of_another_size_is_refused(repository: Path)
     with pytest.raises(ScriptError, match=r"EfficientNetB0_net/config\.pbtxt is of a model with other sizes.*240.*224"):
         publish(repository)
     assert not repo.onnx_path(B0.name, repository).exists()
+
+
+OWN = Served(name="flowers", crop=32, resize_short=36, interpolation="linear", max_batch_size=4, classes=2)
+
+
+def test_an_own_model_that_is_prepared_otherwise_is_refused_and_nothing_is_written(repository: Path) -> None:
+    repo.write_configs(OWN, repository)
+    before = files_in(repository)
+    why = r"flowers/config\.pbtxt .* prepared otherwise, \['preprocess_36_32_linear'\] instead of .*36_32_cubic.*remove"
+    for change in (repo.check_configs, repo.write_configs):
+        with pytest.raises(ScriptError, match=why):
+            change(replace(OWN, interpolation="cubic"), repository)
+    assert files_in(repository) == before
+
+
+def test_an_own_model_of_another_size_is_refused_and_nothing_is_written(repository: Path) -> None:
+    repo.write_configs(OWN, repository)
+    before = files_in(repository)
+    with pytest.raises(ScriptError, match=r"flowers/config\.pbtxt is of a model with other sizes"):
+        repo.write_configs(replace(OWN, classes=3, crop=48, resize_short=54), repository)
+    assert files_in(repository) == before
+
+
+def test_pictures_of_the_zoo_s_models_may_be_prepared_by_hand(repository: Path) -> None:
+    repo.write_configs(B0, repository)
+    path = repository / config_path(B0.name)
+    path.write_text(path.read_text().replace(B0.preprocess_name, "preprocess_fast"))
+    repo.write_configs(B0, repository)
+    assert "preprocess_fast" in path.read_text()
+
+
+def test_the_configurations_of_an_own_model_say_so(repository: Path) -> None:
+    repo.write_configs(OWN, repository)
+    assert all(path.read_text().startswith(OWN_HEADER) for path in repository.rglob("*.pbtxt"))
+    assert files_in(repository) == set(render([OWN]))
 
 
 def test_random_weights_say_so_in_every_label(repository: Path) -> None:

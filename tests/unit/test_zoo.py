@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from scripts.profiles import PLANS, Plan
 from tritonclas import zoo
 from tritonclas.published import imagenet_labels, published_latencies, published_models
 from tritonclas.served import is_part
-from tritonclas.zoo import MODELS, PROFILES, Model
+from tritonclas.zoo import MODELS, Model
 
 SAMPLES = ["EfficientNetLite0", "EfficientNetLite1", "EfficientNetLite2"]
 PUBLISHED = [name for name in MODELS if name not in SAMPLES]
@@ -120,11 +121,11 @@ def test_published_latencies_in_ms(cell: tuple[str, str, str, int], latency_ms: 
 
 
 def test_every_published_column_has_a_profile() -> None:
-    assert {(profile.gpu, profile.precision) for profile in PROFILES} >= set(COLUMNS)
+    assert {(profile.gpu, profile.precision) for profile in PLANS} >= set(COLUMNS)
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
-def test_profiles(profile: zoo.Profile) -> None:
+@pytest.mark.parametrize("profile", PLANS, ids=lambda profile: profile.name)
+def test_profiles(profile: Plan) -> None:
     assert profile.name == f"{profile.gpu.lower()}-{profile.precision}"
     assert profile.plan == f"{profile.name}.plan"
 
