@@ -141,7 +141,7 @@ def _check(model: Served) -> None:
         raise ScriptError(f"--max-batch-size is {model.max_batch_size}; it must be from 1 to {LARGEST_BATCH}")
     if min(model.std) <= 0:
         raise ScriptError(f"--std is {model.std}; deviations must be positive")
-    if max(map(abs, (*model.mean, *model.std))) > 1:
+    if not all(abs(value) <= 1 for value in (*model.mean, *model.std)):  # neither is NaN
         raise ScriptError("--mean and --std are those of pixels scaled to 0..1; divide yours by 255")
     try:
         Preprocessing(model.resize_short, model.crop, model.interpolation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scripts.export import Converted, convert, export
@@ -14,7 +14,7 @@ from scripts.own import Decided, Own, decide
 from scripts.photographs import EXAMPLES, photographs
 from scripts.provenance import Origin
 from scripts.render import ONNX_FILE
-from scripts.repository import complete, onnx_path, publish, staging, zoo_labels
+from scripts.repository import check_configs, complete, onnx_path, publish, staging, zoo_labels
 from scripts.verify import verify
 from tritonclas import zoo
 
@@ -63,6 +63,7 @@ def populate(
         clock.begin("convert")
         converted = convert(archive)
         decided = _decided(model, converted)
+        check_configs(decided.model, repository)
         origin = Origin.of(archive, decided.model)
         if there == origin:
             complete(decided.model, decided.labels, repository)
@@ -98,9 +99,12 @@ class _Clock:
 
 
 def _decided(model: zoo.Model | Own, converted: Converted) -> Decided:
-    if isinstance(model, Own):
-        return decide(model, converted.archive, converted.signature)
-    return Decided(model, zoo_labels(model, converted.archive.kind))
+    """How it is served; random weights of the project's own making say so in every label, whatever they are called."""
+    kind = converted.archive.kind
+    if not isinstance(model, Own):
+        return Decided(model, zoo_labels(model, kind))
+    decided = decide(model, converted.archive, converted.signature)
+    return replace(decided, labels=zoo_labels(decided.model, kind)) if kind == "synthetic" else decided
 
 
 def reused(there: Origin, repository: Path) -> Populated:

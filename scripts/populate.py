@@ -80,12 +80,13 @@ def main(
 def wanted(names: Sequence[str], weights: str | None, own: dict[str, Any]) -> list[zoo.Model | Own]:
     """The models that are named, each once; a usage error unless names and options fit together."""
     given = [name for name in _OWN if own[name] is not None]
-    unknown = [name for name in dict.fromkeys(names) if name not in zoo.MODELS]
+    names = list(dict.fromkeys(names))
+    unknown = [name for name in names if name not in zoo.MODELS]
     if not unknown:
         if given:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
             raise click.UsageError(f"{names[0]} is the zoo's, and {options} is for a model of your own; name yours")
-        return [zoo.MODELS[name] for name in dict.fromkeys(names)]
+        return [zoo.MODELS[name] for name in names]
     if weights in (None, "official", "sample", "synthetic"):
         raise click.UsageError(f"{_unknown(unknown[0])} A model of your own also needs --weights PATH.")
     if len(names) > 1:

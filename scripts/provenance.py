@@ -56,14 +56,17 @@ class Origin:
 
     @classmethod
     def read(cls, published: Path) -> Origin | None:
-        """What a published file says; None if there is none, or another version of the export has made it."""
+        """What a published file says; None if there is none, it is damaged, or another version of the export's."""
         properties = metadata(published)
         if properties.get("export_version") != EXPORT_VERSION:
             return None
-        model = json.loads(properties["model"])
-        model |= {"mean": tuple(model["mean"]), "std": tuple(model["std"])}
-        kind = cast(WeightsKind, properties["weights"])
-        return cls(Served(**model), kind, properties["source"], properties["parameters_sha256"])
+        try:
+            model = json.loads(properties["model"])
+            model |= {"mean": tuple(model["mean"]), "std": tuple(model["std"])}
+            kind = cast(WeightsKind, properties["weights"])
+            return cls(Served(**model), kind, properties["source"], properties["parameters_sha256"])
+        except (ValueError, LookupError, TypeError):
+            return None
 
 
 def served(model: Served) -> Served:

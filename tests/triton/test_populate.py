@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import onnx
 import pytest
 
+from scripts.archive import MADE
 from scripts.fetch import fetch
 from scripts.pipeline import populate
 from scripts.render import LABELS_FILE
@@ -28,7 +30,9 @@ def published(folder: Path) -> list[Path]:
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Paddle inference archive as a user may have one."""
-    return fetch(MODEL, "synthetic", tmp_path_factory.mktemp("archive")).folder
+    folder = fetch(MODEL, "synthetic", tmp_path_factory.mktemp("archive")).folder
+    (folder / MADE).unlink()
+    return folder
 
 
 def test_the_published_file_is_the_designs(repository):
@@ -102,11 +106,15 @@ def test_corrupted_weights_are_not_published(archive, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 @pytest.mark.parametrize("sign", ["inference.pdiparams", "structure.onnx"], ids=["while fetching", "while exporting"])
 def test_interrupted_it_leaves_nothing(tmp_path, number, sign):
-    with started("-m", "scripts.populate", SYNTHETIC, "--weights", "synthetic", "--repository", tmp_path) as process:
+    models, temporary = tmp_path / "models", tmp_path / "temporary"
+    temporary.mkdir()
+    arguments = (SYNTHETIC, "--weights", "synthetic", "--repository", models)
+    with started("-m", "scripts.populate", *arguments, env=os.environ | {"TMPDIR": str(temporary)}) as process:
         wait_for(lambda: any(tmp_path.rglob(sign)) or process.poll() is not None)
         assert process.poll() is None
         assert interrupt(process, number) != 0
-    assert not published(tmp_path)
+    assert not published(models)
+    assert not [path for path in temporary.iterdir() if path.is_dir()]  # Paddle itself leaves a file
 
 
 def test_what_a_killed_run_left_is_removed_by_the_next(archive, tmp_path):
