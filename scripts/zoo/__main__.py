@@ -54,23 +54,23 @@ def main(models: Sequence[Model], *, work: Path, out: Path, duration_s: float, w
     """Take every row of the zoo, or those named, the whole way, and write a page on what was measured.
 
     Weights are synthetic, or a sample's real ones. All rows take an hour or so; an interrupted run goes on where it
-    stopped.
+    stopped, unless it stopped on another machine.
     """
-    timing = Timing(warm_up_s, duration_s)
+    timing, machine = Timing(warm_up_s, duration_s), this_machine()
     chosen = models or tuple(MODELS.values())
     with termination_as_interrupt():
         preflight.check()
         if fresh:
             for model in chosen:
                 (work / f"{model.name}.json").unlink(missing_ok=True)
-        failed = survey(chosen, timing, work)
-    found = [kept(model.name, key(model, timing), work) for model in MODELS.values()]
-    write(Survey(this_machine(), tuple(record for record in found if record)), out)
+        failed = survey(chosen, timing, machine, work)
+    found = [kept(model.name, key(model, timing, machine), work) for model in MODELS.values()]
+    write(Survey(machine, tuple(record for record in found if record)), out)
     if failed:
         sys.exit(1)
 
 
-def survey(models: Sequence[Model], timing: Timing, work: Path) -> int:
+def survey(models: Sequence[Model], timing: Timing, machine: Machine, work: Path) -> int:
     """Measure the rows that aren't measured yet, showing progress; returns how many failed."""
     failed = 0
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
@@ -83,9 +83,9 @@ def survey(models: Sequence[Model], timing: Timing, work: Path) -> int:
                 progress.update(bar, completed=completed, description=f"{name}: {step}")
 
             try:
-                record = kept(model.name, key(model, timing), work)
+                record = kept(model.name, key(model, timing, machine), work)
                 if record is None:
-                    record = measure(model, timing, work / model.name, report)
+                    record = measure(model, timing, machine, work / model.name, report)
                     keep(record, work)
                 progress_console.print(summary(record))
             except ScriptError as error:

@@ -26,7 +26,7 @@ from scripts.photographs import EXAMPLES, photographs
 from scripts.provenance import EXPORT_VERSION
 from scripts.verify import paddle_answers, tolerance
 from scripts.zoo.memory import peak_memory, proportional
-from scripts.zoo.record import SURVEY_VERSION, Latency, Record
+from scripts.zoo.record import SURVEY_VERSION, Latency, Machine, Record
 from tritonclas import Classifier
 from tritonclas.zoo import Model
 
@@ -49,14 +49,15 @@ class Timing:
     duration_s: float
 
 
-def key(model: Model, timing: Timing) -> str:
-    """What a measurement depends on, the machine apart, in a word."""
+def key(model: Model, timing: Timing, machine: Machine) -> str:
+    """What a measurement depends on, in a word: the page names one machine, and all its rows are that one's."""
     versions = (SURVEY_VERSION, EXPORT_VERSION, SYNTHETIC_VERSION)
-    text = json.dumps([versions, asdict(model), asdict(timing)])
+    where = (machine.processor, machine.cores, machine.system, machine.versions)
+    text = json.dumps([versions, where, asdict(model), asdict(timing)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def measure(model: Model, timing: Timing, work: Path, report: Report) -> Record:
+def measure(model: Model, timing: Timing, machine: Machine, work: Path, report: Report) -> Record:
     """Take the row through all steps in the folder `work`, which is empty again afterwards, whatever happens.
 
     ScriptError if a step fails, or if an answer isn't Paddle's.
@@ -85,7 +86,7 @@ def measure(model: Model, timing: Timing, work: Path, report: Report) -> Record:
             memory = proportional(server.process.pid)
     return Record(
         model=model.name,
-        key=key(model, timing),
+        key=key(model, timing, machine),
         weights=archive.kind,
         onnx=done["bytes"],
         fetch_s=fetched.seconds,

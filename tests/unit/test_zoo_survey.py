@@ -19,9 +19,12 @@ from tritonclas.zoo import MODELS
 
 TIMING = Timing(warm_up_s=1.0, duration_s=2.0)
 MEBIBYTE = 2**20
+MACHINE = Machine(
+    processor="Some CPU", cores=2, memory=24 * 2**30, system="Linux", versions={"onnxruntime": "1"}, date="2026-01-02"
+)
 RECORD = Record(
     model="EfficientNetB0",
-    key=key(MODELS["EfficientNetB0"], TIMING),
+    key=key(MODELS["EfficientNetB0"], TIMING, MACHINE),
     weights="synthetic",
     onnx=21_100_000,
     fetch_s=6.44,
@@ -34,9 +37,6 @@ RECORD = Record(
     served_difference=3.8e-7,
     server_memory=2**29,
     latency={size: Latency(requests=10, avg_ms=11.25 * size, p50_ms=11.0, images_per_s=88.9) for size in (1, 4, 8)},
-)
-MACHINE = Machine(
-    processor="Some CPU", cores=2, memory=24 * 2**30, system="Linux", versions={"onnxruntime": "1"}, date="2026-01-02"
 )
 
 
@@ -55,11 +55,22 @@ def test_a_record_is_kept_until_what_it_depends_on_changes(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("change", [{"crop": 225}, {"max_batch_size": 8}, {"interpolation": "linear"}], ids=str)
 def test_a_row_that_changes_is_measured_again(change: dict[str, object]) -> None:
-    assert key(replace(MODELS["EfficientNetB0"], **change), TIMING) != RECORD.key  # type: ignore[arg-type]
+    assert key(replace(MODELS["EfficientNetB0"], **change), TIMING, MACHINE) != RECORD.key  # type: ignore[arg-type]
 
 
 def test_another_timing_is_measured_again() -> None:
-    assert key(MODELS["EfficientNetB0"], replace(TIMING, duration_s=3.0)) != RECORD.key
+    assert key(MODELS["EfficientNetB0"], replace(TIMING, duration_s=3.0), MACHINE) != RECORD.key
+
+
+@pytest.mark.parametrize(
+    "change", [{"processor": "Another"}, {"cores": 4}, {"versions": {"onnxruntime": "2"}}], ids=str
+)
+def test_another_machine_measures_everything_again(change: dict[str, object]) -> None:
+    assert key(MODELS["EfficientNetB0"], TIMING, replace(MACHINE, **change)) != RECORD.key  # type: ignore[arg-type]
+
+
+def test_another_day_keeps_what_was_measured() -> None:
+    assert key(MODELS["EfficientNetB0"], TIMING, replace(MACHINE, date="2026-01-03")) == RECORD.key
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"latency": {"1": {}}}', "[]"])
