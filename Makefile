@@ -28,7 +28,7 @@ test: $(INSTALLED)  ## Run all tests: unit, wire, and on a real Triton
 	@$(BIN)/python -m pytest
 
 zoo: $(INSTALLED)  ## Take every model the whole way, measure, and write docs/zoo.md (an hour)
-	@$(BIN)/python -m scripts.zoo
+	@$(BIN)/python -m scripts.zoo --out docs
 
 check: $(INSTALLED)  ## Format, lint, strict types, configurations equal to the zoo
 	@$(BIN)/ruff format --check .

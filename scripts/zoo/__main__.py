@@ -6,7 +6,6 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from scripts.processes import termination_as_interrupt
 from scripts.zoo.page import markdown
 from scripts.zoo.record import Machine, Record, Survey, keep, kept
 from scripts.zoo.row import STEPS, Timing, key, measure
+from tritonclas import TritonClasError
 from tritonclas.cli import example
 from tritonclas.zoo import MODELS, Model
 
@@ -43,9 +43,9 @@ _PACKAGES = ("nvidia-pytriton", "onnxruntime", "paddlepaddle", "paddle2onnx", "l
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    default=Path("docs"),
+    default=Path("reports", "zoo"),
     show_default=True,
-    help="Folder of zoo.md and zoo.json.",
+    help="Folder of zoo.md and zoo.json; make zoo gives docs.",
 )
 @click.option("--duration", "duration_s", default=5.0, show_default=True, help="Seconds of each load test cell.")
 @click.option("--warm-up", "warm_up_s", default=2.0, show_default=True, help="Seconds of load before each cell.")
@@ -63,15 +63,21 @@ def main(models: Sequence[Model], *, work: Path, out: Path, duration_s: float, w
         if fresh:
             for model in chosen:
                 (work / f"{model.name}.json").unlink(missing_ok=True)
+        known(timing, machine, work)  # a damaged record is better named now than after an hour
         failed = survey(chosen, timing, machine, work)
-    found = [kept(model.name, key(model, timing, machine), work) for model in MODELS.values()]
-    write(Survey(machine, tuple(record for record in found if record)), out)
+        write(Survey(machine, known(timing, machine, work)), out)
     if failed:
         sys.exit(1)
 
 
+def known(timing: Timing, machine: Machine, work: Path) -> tuple[Record, ...]:
+    """What was measured on this machine of all rows, in this run or an earlier one."""
+    found = (kept(model.name, key(model, timing, machine), work) for model in MODELS.values())
+    return tuple(record for record in found if record)
+
+
 def survey(models: Sequence[Model], timing: Timing, machine: Machine, work: Path) -> int:
-    """Measure the rows that aren't measured yet, showing progress; returns how many failed."""
+    """Measure the rows that aren't measured yet, showing progress and errors; returns how many failed."""
     failed = 0
     columns = SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
     with Progress(*columns, console=progress_console) as progress:
@@ -88,9 +94,9 @@ def survey(models: Sequence[Model], timing: Timing, machine: Machine, work: Path
                     record = measure(model, timing, machine, work / model.name, report)
                     keep(record, work)
                 progress_console.print(summary(record))
-            except ScriptError as error:
+            except (ScriptError, TritonClasError, OSError) as error:
                 failed += 1
-                progress_console.print(f"Error: {model.name}: {error.message}", style="red")
+                progress_console.print(f"Error: {model.name}: {error}", style="red")
         progress.update(bar, completed=len(models) * len(STEPS), description="done")
     return failed
 
@@ -109,7 +115,6 @@ def this_machine() -> Machine:
         memory=psutil.virtual_memory().total,
         system=f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         versions={name: metadata.version(name) for name in _PACKAGES},
-        date=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
     )
 
 

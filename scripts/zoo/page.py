@@ -92,6 +92,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _introduction(survey: Survey) -> str:
     machine = survey.machine
+    dates = [record.date for record in survey.records]
     samples = [name for name, row in MODELS.items() if row.sample]
     return _INTRODUCTION.format(
         processor=machine.processor,
@@ -99,7 +100,7 @@ def _introduction(survey: Survey) -> str:
         memory=machine.memory / _GIB,
         system=machine.system,
         versions=", ".join(f"{name} {version}" for name, version in machine.versions.items()),
-        date=machine.date,
+        date=" to ".join(sorted({min(dates), max(dates)})) if dates else NOT_MEASURED,
         weights=_WEIGHTS.format(samples=" and ".join([", ".join(samples[:-1]), samples[-1]])),
     )
 

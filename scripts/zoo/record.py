@@ -25,7 +25,7 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A row the whole way. Times are seconds, sizes bytes.
+    """A row the whole way. Times are seconds, sizes bytes; `date` is the day (UTC, ISO 8601).
 
     `fetch_s` is what making the archive took, `export_s` converting and exporting it, `populate_peak` the most
     memory that populate took. `difference` is the largest one of a probability between Paddle and the ONNX model,
@@ -35,6 +35,7 @@ class Record:
 
     model: str
     key: str
+    date: str
     weights: str
     onnx: int
     fetch_s: float
@@ -51,14 +52,13 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """On what, with what and when (UTC, ISO 8601) it was measured."""
+    """On what and with what it was measured."""
 
     processor: str
     cores: int
     memory: int
     system: str
     versions: dict[str, str]
-    date: str
 
 
 @dataclass(frozen=True)

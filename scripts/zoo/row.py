@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
@@ -87,6 +88,7 @@ def measure(model: Model, timing: Timing, machine: Machine, work: Path, report: 
     return Record(
         model=model.name,
         key=key(model, timing, machine),
+        date=datetime.now(timezone.utc).strftime("%Y-%m-%d"),
         weights=archive.kind,
         onnx=done["bytes"],
         fetch_s=fetched.seconds,

@@ -5,26 +5,29 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from scripts.errors import ScriptError
+from scripts.zoo.__main__ import main
 from scripts.zoo.memory import peak_memory, proportional, resident
 from scripts.zoo.page import NOT_MEASURED, markdown
 from scripts.zoo.record import Latency, Machine, Record, Survey, keep, kept
 from scripts.zoo.row import Timing, key
-from tritonclas.zoo import MODELS
+from tritonclas import ServerUnavailable
+from tritonclas.zoo import MODELS, Model
 
 TIMING = Timing(warm_up_s=1.0, duration_s=2.0)
 MEBIBYTE = 2**20
-MACHINE = Machine(
-    processor="Some CPU", cores=2, memory=24 * 2**30, system="Linux", versions={"onnxruntime": "1"}, date="2026-01-02"
-)
+MACHINE = Machine(processor="Some CPU", cores=2, memory=24 * 2**30, system="Linux", versions={"onnxruntime": "1"})
 RECORD = Record(
     model="EfficientNetB0",
     key=key(MODELS["EfficientNetB0"], TIMING, MACHINE),
+    date="2026-01-02",
     weights="synthetic",
     onnx=21_100_000,
     fetch_s=6.44,
@@ -69,8 +72,45 @@ def test_another_machine_measures_everything_again(change: dict[str, object]) ->
     assert key(MODELS["EfficientNetB0"], TIMING, replace(MACHINE, **change)) != RECORD.key  # type: ignore[arg-type]
 
 
-def test_another_day_keeps_what_was_measured() -> None:
-    assert key(MODELS["EfficientNetB0"], TIMING, replace(MACHINE, date="2026-01-03")) == RECORD.key
+def test_the_page_says_on_which_days(tmp_path: Path) -> None:
+    earlier = replace(RECORD, model="EfficientNetB1", date="2025-12-31")
+    assert "- date: 2026-01-02\n" in markdown(Survey(MACHINE, (RECORD,)))
+    assert "- date: 2025-12-31 to 2026-01-02\n" in markdown(Survey(MACHINE, (RECORD, earlier)))
+    assert f"- date: {NOT_MEASURED}\n" in markdown(Survey(MACHINE, ()))
+
+
+@pytest.mark.parametrize("error", [ServerUnavailable("gone"), ScriptError("gone"), OSError("gone")], ids=repr)
+def test_a_row_that_fails_doesnt_keep_the_others_from_being_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def measure(model: Model, timing: Timing, machine: Machine, work: Path, report: Callable[[str], None]) -> Record:
+        if model.name == "EfficientNetB0":
+            raise error
+        return replace(RECORD, model=model.name, key=key(model, timing, machine))
+
+    monkeypatch.setattr("scripts.zoo.__main__.measure", measure)
+    folders = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(main, ["EfficientNetB0", "EfficientNetB1", *folders])
+    assert done.exit_code == 1
+    assert "Error: EfficientNetB0: gone" in done.output
+    assert "1 of 17 models measured" in done.output
+    (record,) = Survey.read(tmp_path / "out" / "zoo.json").records
+    assert record.model == "EfficientNetB1"
+    assert CliRunner().invoke(main, ["EfficientNetB1", *folders]).exit_code == 0
+
+
+def test_fresh_measures_again_what_is_named_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+
+    def measure(model: Model, timing: Timing, machine: Machine, work: Path, report: Callable[[str], None]) -> Record:
+        measured.append(model.name)
+        return replace(RECORD, model=model.name, key=key(model, timing, machine))
+
+    monkeypatch.setattr("scripts.zoo.__main__.measure", measure)
+    folders = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
+    for words in (["EfficientNetB0", "EfficientNetB1"], ["EfficientNetB0"], ["EfficientNetB1", "--fresh"]):
+        assert CliRunner().invoke(main, [*words, *folders]).exit_code == 0
+    assert measured == ["EfficientNetB0", "EfficientNetB1", "EfficientNetB1"]
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"latency": {"1": {}}}', "[]"])
@@ -113,12 +153,12 @@ def test_the_committed_page_is_that_of_the_committed_data(root: Path) -> None:
     assert markdown(survey) == (root / "docs" / "zoo.md").read_text(encoding="utf-8")
 
 
-def test_the_committed_page_is_of_rows_of_the_zoo(root: Path) -> None:
+def test_the_committed_page_is_of_every_row_of_the_zoo(root: Path) -> None:
     survey = Survey.read(root / "docs" / "zoo.json")
-    measured = [record.model for record in survey.records]
-    assert measured == [name for name in MODELS if name in measured]
+    assert [record.model for record in survey.records] == list(MODELS)
     for record in survey.records:
         assert record.weights == ("sample" if MODELS[record.model].sample else "synthetic")
+        assert record.populate_peak < 6 * 2**30
 
 
 HOLDER = "import sys; block = b'x' * int(sys.argv[1]); print('up', flush=True); sys.stdin.read()"
