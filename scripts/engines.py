@@ -81,9 +81,9 @@ def main(
 
 
 def show(jobs: list[Job], options: list[str], program: Path) -> None:
-    """Print the command lines as they would be in the image, on a GPU of the profile's kind."""
+    """Print the command lines as they would be in the image, but for the timing cache: it is named after the GPU."""
     for job in jobs:
-        click.echo(job.call(program, options, job.profile.gpu, trtexec.TENSORRT_IN_IMAGE))
+        click.echo(job.call(program, options))
 
 
 def check_all(jobs: list[Job], tensorrt: str) -> None:
@@ -123,7 +123,7 @@ def build(
         job.build(program, options, gpu, tensorrt, timeout_s)
         took = time.monotonic() - start
     megabytes = job.plan.stat().st_size / 1e6
-    click.echo(f"{job.name}: built {job.plan.name} for {gpu.model} in {took:.0f} s, {megabytes:.1f} MB")
+    click.echo(f"{job.name}: built {job.plan.name} for {gpu.name} in {took:.0f} s, {megabytes:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -13,23 +13,18 @@ from scripts.errors import ScriptError
 
 IMAGE = "nvcr.io/nvidia/tritonserver:24.09-py3"
 
-_QUERY = ("nvidia-smi", "--query-gpu=index,uuid,name,compute_cap", "--format=csv,noheader")
+#: No compute_cap: the drivers of branch 470, which the image still runs on, don't know it.
+_QUERY = ("nvidia-smi", "--query-gpu=index,uuid,name", "--format=csv,noheader")
 _TIMEOUT_S = 60  # without persistence mode the driver is loaded first
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU; `name` is its model's full name, with memory and form (Tesla V100-SXM2-16GB)."""
+    """A GPU; `name` is its model's full name, with memory and form (Tesla V100-SXM2-16GB): what a plan is bound to."""
 
     index: str
     uuid: str
     name: str
-    compute_capability: str
-
-    @property
-    def model(self) -> str:
-        """What a plan is bound to."""
-        return f"{self.name} ({self.compute_capability})"
 
     def is_a(self, kind: str) -> bool:
         """Whether it is a T4, or a V100 of whatever form."""

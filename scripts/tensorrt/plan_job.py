@@ -68,22 +68,22 @@ class Job:
         graph = graph_file(self.onnx)
         before = Fingerprint.of(graph)
         with self._scratch() as scratch:
-            call = self.call(program, options, gpu.name, tensorrt)
-            call = replace(call, plan=scratch / self.plan.name, gpu=gpu.uuid)
+            # How long each kernel took on this GPU: for the next model with the same layers it isn't measured again.
+            timing_cache = _cache() / f"{gpu.name.replace(' ', '-')}-{tensorrt}.timing"
+            call = self.call(program, options)
+            call = replace(call, plan=scratch / self.plan.name, timing_cache=timing_cache, gpu=gpu.uuid)
             click.echo(call)
             call.run(_cache() / f"{self.name}-{self.profile.name}.log", timeout_s, f"building {self.plan.name}")
             if not before.is_of(graph):
                 raise ScriptError(f"{self.onnx} was replaced while its plan was being built; build again")
-            made = Record(gpu.model, tensorrt, tuple(call.options), before, Fingerprint.of(call.plan))
+            made = Record(gpu.name, tensorrt, tuple(call.options), before, Fingerprint.of(call.plan))
             # The record comes first and names this one plan: beside any other it is a misfit, at any moment.
             made.write(self.plan)
             call.plan.replace(self.plan)
 
-    def call(self, program: Path, options: Sequence[str], gpu: str, tensorrt: str) -> trtexec.Build:
-        """The call of trtexec that builds the plan in its place, on the first GPU."""
-        # How long each kernel took on this GPU: for the next model with the same layers it isn't measured again.
-        timing_cache = _cache() / f"{gpu.replace(' ', '-')}-{tensorrt}.timing"
-        return trtexec.Build(program, graph_file(self.onnx), self.plan, [*self.needs, *options], timing_cache, None)
+    def call(self, program: Path, options: Sequence[str]) -> trtexec.Build:
+        """The call of trtexec that builds the plan in its place, on the first GPU, with nothing known from before."""
+        return trtexec.Build(program, graph_file(self.onnx), self.plan, [*self.needs, *options])
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from scripts.files import write_whole
+from scripts.profiles import PLANS
 from scripts.tensorrt.gpus import Gpu
 
 _CHUNK = 2**22
@@ -97,7 +98,7 @@ def misfits(plan: Path, onnx: Path, gpus: Sequence[Gpu], tensorrt: str, options:
         return
     if not record.plan.is_of(plan):
         yield f"{plan.name} isn't the plan that {record_path(plan).name} describes"
-    for model in sorted({gpu.model for gpu in gpus} - {record.gpu}):
+    for model in sorted({gpu.name for gpu in gpus} - {record.gpu}):
         yield f"{plan.name} was built on a {record.gpu}; there is a {model} here"
     if record.tensorrt != tensorrt:
         yield f"{plan.name} was built by TensorRT {record.tensorrt}; TensorRT is {tensorrt} here"
@@ -105,6 +106,13 @@ def misfits(plan: Path, onnx: Path, gpus: Sequence[Gpu], tensorrt: str, options:
         yield f"{plan.name} was built from another {onnx.name} than the one that is there now"
     if missing := [option for option in options if option not in record.options]:
         yield f"{plan.name} was built without {' '.join(missing)}"
+
+
+def stale_plans(version: Path, onnx: Path) -> list[Path]:
+    """The profiles' plans in a version folder that weren't built from this ONNX model, for all that is known."""
+    plans = [version / profile.plan for profile in PLANS if (version / profile.plan).is_file()]
+    graph = graph_file(onnx)
+    return [plan for plan in plans if (record := Record.read(plan)) is None or not record.onnx.is_of(graph)]
 
 
 def _sha256(path: Path) -> str:

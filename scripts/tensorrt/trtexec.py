@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -25,7 +26,6 @@ from scripts.tensorrt.gpus import IMAGE
 
 #: Where trtexec is in NVIDIA's image, which doesn't have it on the PATH.
 IN_IMAGE = Path("/usr/src/tensorrt/bin/trtexec")
-TENSORRT_IN_IMAGE = "10.4.0"
 
 _VERSION = re.compile(r"\[TensorRT v(\d+)\]")
 _HELP_TIMEOUT_S = 120
@@ -90,8 +90,8 @@ class Build:
     onnx: Path
     plan: Path
     options: Sequence[str]
-    timing_cache: Path
-    gpu: str | None
+    timing_cache: Path | None = None
+    gpu: str | None = None
 
     @property
     def command(self) -> list[str]:
@@ -101,7 +101,7 @@ class Build:
             f"--onnx={self.onnx}",
             f"--saveEngine={self.plan}",
             *self.options,
-            f"--timingCacheFile={self.timing_cache}",
+            *([f"--timingCacheFile={self.timing_cache}"] if self.timing_cache else []),
             "--skipInference",
         ]
 
@@ -116,20 +116,21 @@ class Build:
         `log` gets all that it prints. It has ended when this returns, whatever happens.
         """
         environment = os.environ | ({"CUDA_VISIBLE_DEVICES": self.gpu} if self.gpu else {})
-        _make_folder(log.parent)
-        _make_folder(self.timing_cache.parent)
-        try:
-            process = processes.start(self.command, environment)
-        except OSError as error:
-            raise ScriptError(f"{self.trtexec} can't be started ({error.strerror}); run this in {IMAGE}") from error
+        if self.timing_cache:
+            _make_folder(self.timing_cache.parent)
         lines: deque[str] = deque(maxlen=_LINES_SHOWN)
-        reader = threading.Thread(target=_copy, args=(process, log, lines), daemon=True)
-        reader.start()
-        try:
-            _wait(process, timeout_s, shown)
-        finally:
-            processes.stop(process, _GRACE_S)
-            reader.join(_GRACE_S)
+        with _created(log) as file:
+            try:
+                process = processes.start(self.command, environment)
+            except OSError as error:
+                raise ScriptError(f"{self.trtexec} can't be started ({error.strerror}); run this in {IMAGE}") from error
+            reader = threading.Thread(target=_copy, args=(process, file, lines), daemon=True)
+            reader.start()
+            try:
+                _wait(process, timeout_s, shown)
+            finally:
+                processes.stop(process, _GRACE_S)
+                reader.join(_GRACE_S)
         if process.returncode or not _has_content(self.plan):
             raise ScriptError(_failure(process.returncode, lines, log))
 
@@ -141,16 +142,24 @@ def _make_folder(folder: Path) -> None:
         raise unwritable(folder, error) from error
 
 
+def _created(log: Path) -> TextIO:
+    _make_folder(log.parent)
+    try:
+        return log.open("w", encoding="utf-8")
+    except OSError as error:
+        raise unwritable(log, error) from error
+
+
 def _has_content(path: Path) -> bool:
     return path.is_file() and path.stat().st_size > 0
 
 
-def _copy(process: subprocess.Popen[str], log: Path, lines: deque[str]) -> None:
+def _copy(process: subprocess.Popen[str], log: TextIO, lines: deque[str]) -> None:
     assert process.stdout
-    with process.stdout as output, log.open("w", encoding="utf-8") as file:
+    with process.stdout as output:
         for line in output:
-            file.write(line)
-            file.flush()
+            log.write(line)
+            log.flush()
             lines.append(line.rstrip())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from scripts import engines
+from scripts.tensorrt.gpus import IMAGE
 from tritonclas import zoo
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +61,62 @@ def test_make_targets_in_the_readme_exist():
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+SHELL = [block for page in PAGES for block in re.findall(r"```sh\n(.*?)```", page.read_text("utf-8"), re.DOTALL)]
+CONTAINERS = [block for block in SHELL if "docker run" in block]
+
+
+def checked(script: str) -> str:
+    """The script, if a shell can read it."""
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    return script
+
+
+def inside(block: str) -> list[list[str]]:
+    """The words of each command that a container of the block runs."""
+    words = shlex.split(block.replace("\\\n", " "), comments=True)
+    scripts = [words[place + 2] for place, word in enumerate(words) if words[place : place + 2] == ["sh", "-c"]]
+    commands = [shlex.split(command) for script in scripts for command in checked(script).split("&&")]
+    return [command[1:] if command[0] == "exec" else command for command in commands]
+
+
+@pytest.mark.parametrize("block", SHELL, ids=range(len(SHELL)))
+def test_shell_in_the_documentation_can_be_read_by_one(block):
+    checked(block)
+
+
+@pytest.mark.parametrize("block", CONTAINERS, ids=range(len(CONTAINERS)))
+def test_containers_in_the_documentation_run_what_there_is(block):
+    """No engine is at hand: this much can be seen without."""
+    commands = inside(block)
+    assert block.count("docker run") == block.count(IMAGE) == block.count("sh -c")
+    for command in commands:
+        if command[:3] == ["python3", "-m", "scripts.engines"]:
+            engines.main.make_context("scripts.engines", command[3:])
+        elif command[0] == "tritonserver":
+            assert "--load-model=EfficientNetB0" in command
+            repository = next(word.partition("=")[2] for word in command if word.startswith("--model-repository="))
+            home = {"/models": "model_repository:/models", "/tritonclas/model_repository": '"$PWD:/tritonclas"'}
+            assert home[repository] in block
+        else:
+            assert command[:2] == ["pip", "install"]
+
+
+def test_a_plan_is_checked_before_it_is_served():
+    served = [command for block in CONTAINERS for command in inside(block)]
+    for place, command in enumerate(served):
+        if "--model-config-name=t4-fp16" in command:
+            assert served[place - 1][-3:] == ["--profile", "t4-fp16", "--check"]
+            return
+    pytest.fail("README serves no plan")
+
+
+def test_the_documentation_names_one_image():
+    tags = {tag for page in PAGES for tag in re.findall(r"nvcr\.io/[\w./-]+:[\w.-]*\w", page.read_text("utf-8"))}
+    assert tags == {IMAGE}
+
+
 def test_every_link_in_the_documentation_leads_somewhere():
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for page in PAGES:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.name}: {target}"
