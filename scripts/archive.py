@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from scripts.errors import ArchiveError
-from scripts.files import write_whole
+from scripts.files import unreadable, write_whole
 from tritonclas import zoo
 
 WeightsKind = Literal["official", "own", "sample", "synthetic"]
@@ -20,6 +21,8 @@ PROGRAMS = ("inference.json", "inference.pdmodel")
 PARAMETERS = "inference.pdiparams"
 #: Stands in archives that the project made, so that random weights are never taken for a user's own.
 MADE = "made_by_tritonclas.json"
+#: Stands in the cache's folders: which download they hold.
+DOWNLOAD = "download.json"
 
 #: Part of the seeds of synthetic weights: raise it when the weights of a name are to change.
 SYNTHETIC_VERSION = 1
@@ -27,12 +30,18 @@ _CHUNK = 2**22
 
 
 def _made(folder: Path) -> tuple[WeightsKind, str] | None:
-    """Kind and source of an archive that the project made; None of any other."""
+    """Kind and source of an archive that the project made; None of any other.
+
+    Anybody may write such a mark: what it can't claim is that the weights are PaddleClas's own.
+    """
     if not (folder / MADE).is_file():
         return None
     try:
         said = json.loads((folder / MADE).read_text(encoding="utf-8"))
-        return said["kind"], said["source"]
+        kind, source = said["kind"], said["source"]
+        if kind not in ("sample", "synthetic") or not isinstance(source, str):
+            raise ValueError(f"it says {reprlib.repr(kind)} and {reprlib.repr(source)}")
+        return kind, source
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ArchiveError(f"{folder / MADE} is damaged ({error}); make the archive again") from error
 
@@ -60,8 +69,12 @@ class Archive:
 
         One that the project made itself says so, and keeps its kind and source wherever it is copied.
         """
-        if not folder.is_dir():
-            raise ArchiveError(f"{folder} is not a folder; give the folder that PaddleClas's export wrote")
+        try:
+            next(folder.iterdir(), None)
+        except (FileNotFoundError, NotADirectoryError):
+            raise ArchiveError(f"{folder} is not a folder; give the folder that PaddleClas's export wrote") from None
+        except OSError as error:
+            raise unreadable(folder, error) from error
         programs = [folder / name for name in PROGRAMS if (folder / name).is_file()]
         if not programs:
             raise ArchiveError(f"{folder} holds neither {' nor '.join(PROGRAMS)}: it isn't a Paddle inference archive")

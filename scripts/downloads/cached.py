@@ -10,11 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scripts.archive import DOWNLOAD
 from scripts.downloads.archive_lock import Entry, sha256_of
 from scripts.errors import ScriptError
 from scripts.files import write_whole
-
-RECORD = "download.json"
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def recorded(folder: Path, expected: Entry | None) -> Entry | None:
     command, and what changes a file changes its time. With another time (a cache that was copied) it is hashed once.
     """
     try:
-        read = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        read = json.loads((folder / DOWNLOAD).read_text(encoding="utf-8"))
         entry = Entry.parse(read["entry"])
         files = {name: _File(**fields) for name, fields in read["files"].items()}
         if expected and not expected.is_same_file(entry):
@@ -72,4 +71,4 @@ def _look(path: Path, noted: _File) -> _File:
 
 def _write(folder: Path, entry: Entry, files: Mapping[str, _File]) -> None:
     noted: dict[str, Any] = {name: asdict(file) for name, file in files.items()}
-    write_whole(folder / RECORD, json.dumps({"entry": entry.fields(), "files": noted}, indent=2) + "\n")
+    write_whole(folder / DOWNLOAD, json.dumps({"entry": entry.fields(), "files": noted}, indent=2) + "\n")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urljoin
 
 import requests
 import urllib3
@@ -51,7 +52,6 @@ def download(
     what has come, if that is good for another call. OSError if `path` can't be written.
     """
     with requests.Session() as session, _progress() as progress:
-        session.max_redirects = _REDIRECTS
         transfer = _Transfer(url, Partial(path), max_bytes, exact_bytes, copies, patience or Patience(), session)
         task = progress.add_task(path.name, total=None)
         transfer.shown = lambda done, total: progress.update(task, completed=done, total=total)
@@ -124,7 +124,6 @@ class _Transfer:
             if note and response.status_code == 416:
                 self._start_anew("the server can't go on where it stopped")
             http_answers.check_status(response, resuming=note is not None)
-            http_answers.check_security(self.url, response.url)
             if note and response.status_code == 206:
                 if not http_answers.continues(response, note, self.partial.size):
                     self._start_anew("the file on the server has changed")
@@ -150,11 +149,23 @@ class _Transfer:
         if note:
             # If-Range: the rest if it is still the same file, all of it otherwise (RFC 9110, 13.1.5).
             headers |= {"Range": f"bytes={self.partial.size}-", "If-Range": note.etag or note.modified or ""}
+        url = self.url
+        for _ in range(_REDIRECTS + 1):
+            response = self._get(url, headers)
+            target = self.session.get_redirect_target(response)
+            if target is None:
+                return response
+            response.close()  # unread: whatever comes with it has no bound
+            url = urljoin(url, target)
+            http_answers.check_security(self.url, url)
+        raise Refused(f"it leads from address to address, more than {_REDIRECTS} times")
+
+    def _get(self, url: str, headers: Mapping[str, str]) -> requests.Response:
         timeouts = (self.patience.connect_s, self.patience.stall_s)
         try:
-            return self.session.get(self.url, headers=headers, stream=True, timeout=timeouts)
+            return self.session.get(url, headers=headers, stream=True, timeout=timeouts, allow_redirects=False)
         except requests.RequestException as error:
-            raise http_answers.sorted_out(error, self.url, timeouts) from error
+            raise http_answers.sorted_out(error, url, timeouts) from error
 
     def _begin(self, response: requests.Response) -> None:
         note = http_answers.note_of(response, self.name)

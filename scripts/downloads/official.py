@@ -21,7 +21,8 @@ from scripts.downloads.http_answers import without_credentials
 from scripts.downloads.partial import Partial
 from scripts.downloads.patience import Patience
 from scripts.errors import ArchiveError, ScriptError
-from scripts.unpack import MAX_BYTES, extract, replacing, unwritable
+from scripts.files import unwritable
+from scripts.unpack import MAX_BYTES, extract, replacing
 from tritonclas import zoo
 
 #: Environment variable with the URL of a mirror's folder of *_infer.tar files.
@@ -51,6 +52,11 @@ class _Wanted:
         return cls(model, archive_url(model), cache_folder() / f"{model.name}_infer", lock, lock.find(model.name))
 
     @property
+    def tar(self) -> Path:
+        """Where it is downloaded to."""
+        return self.folder.with_name(f"{self.folder.name}.tar")
+
+    @property
     def mirror(self) -> str | None:
         return None if self.url == self.model.archive_url else without_credentials(self.url)
 
@@ -63,10 +69,15 @@ def open_official(model: zoo.Model) -> Archive:
     """
     wanted = _Wanted.of(model)
     entry = _cached(wanted)
-    if entry is None:
+    if entry is None or _leftovers(wanted):
         with alone(wanted.folder):
             wanted = _Wanted.of(model)  # another run may have put it there in the meantime
-            entry = _cached(wanted) or _download(wanted)
+            entry = _cached(wanted)
+            if entry:
+                _remove_leftovers(wanted)
+                Partial(wanted.tar).discard()
+            else:
+                entry = _download(wanted)
     return Archive.open(wanted.folder, "official", entry.mirror or entry.url)
 
 
@@ -98,7 +109,7 @@ def alone(folder: Path) -> Iterator[None]:
             f"(it holds {lock.lock_file})"
         ) from error
     except OSError as error:
-        raise unwritable(folder, error) from error
+        raise ArchiveError(unwritable(folder, error).message) from error
     try:
         yield
     finally:
@@ -122,9 +133,9 @@ def _cached(wanted: _Wanted) -> Entry | None:
 
 def _download(wanted: _Wanted) -> Entry:
     """Puts the archive into its folder, all or nothing; a part of a download is kept beside it."""
-    tar = wanted.folder.with_name(f"{wanted.folder.name}.tar")
+    tar = wanted.tar
     try:
-        _remove_leftovers(wanted.folder)
+        _remove_leftovers(wanted)
         _get(wanted, tar)
         try:
             entry = _unpack(wanted, tar)
@@ -134,7 +145,7 @@ def _download(wanted: _Wanted) -> Entry:
         Partial(tar).discard()
         _remember(wanted, entry)
     except OSError as error:
-        raise unwritable(wanted.folder, error) from error
+        raise ArchiveError(unwritable(wanted.folder, error).message) from error
     except ScriptError as error:
         raise ArchiveError(error.message) from error
     return entry
@@ -182,7 +193,14 @@ def _remember(wanted: _Wanted, entry: Entry) -> None:
         progress_console.print(f"Warning: {name}'s archive couldn't be recorded in {path}, which can't be written")
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """What a run that was killed while it unpacked has left behind."""
-    for left in folder.parent.glob(f".{folder.name}-*"):
-        shutil.rmtree(left, ignore_errors=True)
+def _leftovers(wanted: _Wanted) -> list[Path]:
+    """What a run that was killed while it unpacked, or just after, has left behind; also a part of a download."""
+    unpacked = wanted.folder.parent.glob(f".{wanted.folder.name}-*")
+    return [*unpacked, *([wanted.tar] if wanted.tar.exists() else [])]
+
+
+def _remove_leftovers(wanted: _Wanted) -> None:
+    """All but a part of a download, with which one can go on."""
+    for left in _leftovers(wanted):
+        if left != wanted.tar:
+            shutil.rmtree(left, ignore_errors=True)

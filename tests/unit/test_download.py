@@ -556,7 +556,8 @@ def test_redirects_are_followed_but_not_for_ever(server: FileServer, path: Path)
 
     server.serves(b"", **away)
     Partial(path).discard()
-    assert "Exceeded 5 redirects" in failure(server, path).why
+    assert "it leads from address to address, more than 5 times" in failure(server, path).why
+    assert len(server.requests) == 2 + 6
 
 
 def test_every_address_that_a_redirect_leads_to_is_checked(
@@ -565,10 +566,25 @@ def test_every_address_that_a_redirect_leads_to_is_checked(
     checked = []
     monkeypatch.setattr(http_answers, "check_security", lambda *urls: checked.append(urls))
     server.first(status=302, headers={"Location": "/elsewhere.tar"})
+    server.first(status=307, headers={"Location": "again.tar"})
 
     get(server, path)
 
-    assert checked == [(f"{server.url}/file.tar", f"{server.url}/elsewhere.tar")]
+    start = f"{server.url}/file.tar"
+    assert checked == [(start, f"{server.url}/elsewhere.tar"), (start, f"{server.url}/again.tar")]
+
+
+def test_an_address_that_isnt_encrypted_is_not_asked(
+    server: FileServer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_answers, "check_security", partial(refuse_everything))
+    server.first(status=302, headers={"Location": "/elsewhere.tar"})
+    assert "isn't encrypted" in failure(server, path).why
+    assert [request.path for request in server.requests] == ["/file.tar"]
+
+
+def refuse_everything(*_: str) -> None:
+    raise Refused("it leads to an address that isn't encrypted")
 
 
 def test_encryption_isnt_given_up_on_the_way() -> None:

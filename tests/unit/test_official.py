@@ -17,6 +17,7 @@ import pytest
 from filelock import FileLock
 from rich.console import Console
 
+from scripts import archive as archive_module
 from scripts.downloads import cached, official
 from scripts.downloads import download as download_module
 from scripts.downloads.archive_lock import ArchiveLock, Entry
@@ -59,7 +60,7 @@ def server(monkeypatch: pytest.MonkeyPatch, cache: Path) -> Iterator[FileServer]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != cached.RECORD}
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != archive_module.DOWNLOAD}
 
 
 def shown(folder: Path) -> list[str]:
@@ -207,11 +208,11 @@ def remove(folder: Path) -> None:
 
 
 def forget(folder: Path) -> None:
-    (folder / cached.RECORD).unlink()
+    (folder / archive_module.DOWNLOAD).unlink()
 
 
 def garble(folder: Path) -> None:
-    (folder / cached.RECORD).write_text('{"entry": {}, "files": []}')
+    (folder / archive_module.DOWNLOAD).write_text('{"entry": {}, "files": []}')
 
 
 @pytest.mark.parametrize("damage", [truncate, change, remove, forget, garble])
@@ -254,7 +255,7 @@ def test_files_are_on_the_disk_before_they_are_noted(
     really = os.fsync
 
     def watch(file: int) -> None:
-        noted = list(tmp_path.glob(f"cache/tritonclas/archives/.*/new/{cached.RECORD}"))
+        noted = list(tmp_path.glob(f"cache/tritonclas/archives/.*/new/{archive_module.DOWNLOAD}"))
         flushed.append((os.fstat(file).st_ino, bool(noted)))
         really(file)
 
@@ -386,7 +387,7 @@ def test_a_mirror_s_password_is_kept_secret(
     archive = fetch(B0, "official", tmp_path)
 
     assert str(server.requests[0].authorization).startswith("Basic ")
-    record = (archive.folder / cached.RECORD).read_text()
+    record = (archive.folder / archive_module.DOWNLOAD).read_text()
     assert "secret" not in archive.source + lock.path.read_text() + record
 
 
@@ -413,7 +414,9 @@ def test_a_cache_that_cant_be_written_is_named(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
 
-    assert refusal(tmp_path).startswith(f"couldn't write {tmp_path}/file/tritonclas/archives/{NAME}: Not a directory")
+    assert refusal(tmp_path).startswith(
+        f"{tmp_path}/file/tritonclas/archives/{NAME} can't be written (Not a directory)"
+    )
 
 
 def test_a_disk_that_fills_up_is_named(
@@ -421,7 +424,7 @@ def test_a_disk_that_fills_up_is_named(
 ) -> None:
     monkeypatch.setattr("scripts.downloads.partial.Partial.begin", full)
 
-    assert f"couldn't write {cache}/{NAME}: No space left on device" in refusal(tmp_path)
+    assert f"{cache}/{NAME} can't be written (No space left on device)" in refusal(tmp_path)
 
 
 def full(*_: object, **__: object) -> None:
