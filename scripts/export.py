@@ -21,9 +21,10 @@ from scripts.errors import ExportError
 from scripts.files import unwritable
 from scripts.graph import edit, passes
 from scripts.graph.naming import name_after
-from scripts.onnx_file import move_onnx, size_on_disk, write_onnx
+from scripts.onnx_file import is_written_by_us, move_onnx, size_on_disk, write_onnx
 from scripts.parameters import Parameter, read_parameters
 from scripts.provenance import Origin
+from scripts.recognise import rows_like
 from scripts.signature import Signature, check_signature
 from tritonclas import zoo
 from tritonclas.cli import example
@@ -36,27 +37,32 @@ PRODUCER = "tritonclas"
 
 @dataclass(frozen=True)
 class Converted:
-    """An archive's graph as paddle2onnx makes it: nodes use the weights by name, and nothing makes them."""
+    """An archive's graph as paddle2onnx makes it: nodes use the weights by name, and nothing makes them.
+
+    `rows` are those of the zoo with the same network, whatever the classes.
+    """
 
     archive: Archive
     graph: onnx.ModelProto
     signature: Signature
+    rows: tuple[zoo.Model, ...]
 
 
-def convert(archive: Archive) -> Converted:
-    """Converts an archive's structure.
+def convert(archive: Archive, scratch: Path | None = None) -> Converted:
+    """Converts an archive's structure; temporary files go to the folder `scratch`, else where they always go.
 
     ArchiveError if it isn't one of a classifier; ExportError if paddle2onnx can't convert it.
     """
-    read_parameters(archive)  # what is damaged is said before paddle2onnx is started
-    with tempfile.TemporaryDirectory() as folder:
+    parameters = read_parameters(archive)  # what is damaged is said before paddle2onnx is started
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         converted = Path(folder) / "structure.onnx"
         try:
             run_child("structure", archive.program, converted, scratch=Path(folder))
         except ChildFailed as error:
             raise ExportError(f"paddle2onnx can't convert {archive.program}: {error}") from None
         model = onnx.load(converted)
-    return Converted(archive, model, Signature.of(model.graph, archive))
+    signature = Signature.of(model.graph, archive)
+    return Converted(archive, model, signature, rows_like(model.graph, parameters, signature.classes))
 
 
 def export(converted: Converted, model: Served, target: Path) -> None:
@@ -67,6 +73,8 @@ def export(converted: Converted, model: Served, target: Path) -> None:
     """
     archive = converted.archive
     check_signature(converted.signature, archive, model)
+    if target.is_dir() and not is_written_by_us(target):
+        raise ExportError(f"{target} is a folder with more than an ONNX model in it; write to another place")
     graph = onnx.ModelProto()
     graph.CopyFrom(converted.graph)
     try:
@@ -132,7 +140,12 @@ def _describe(converted: onnx.ModelProto, archive: Archive, model: Served) -> No
 )
 @click.argument("model", metavar="NAME", callback=zoo_model)
 @click.argument("archive_dir", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True, help="The ONNX file to write.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The ONNX file to write; with more than 1 GiB of weights, a folder.",
+)
 def main(model: zoo.Model, archive_dir: Path, out: Path) -> None:
     """Export the Paddle inference archive in ARCHIVE_DIR, which is one of the model NAME, to an ONNX file."""
     export(convert(Archive.open(archive_dir, "own", str(archive_dir))), model, out)

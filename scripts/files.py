@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from pathlib import Path
 
 from scripts.errors import ScriptError
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -23,6 +27,30 @@ def write_whole(path: Path, text: str) -> None:
         raise unwritable(path, error) from error
 
 
+def exchange(one: Path, other: Path) -> None:
+    """Let two paths on one file system, files or folders, trade places in a single step (renameat2, Linux).
+
+    OSError if the file system can't do that, as NFS, or if either isn't there.
+    """
+    paths = os.fsencode(one.absolute()), os.fsencode(other.absolute())
+    if _LIBC.renameat2(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(one), None, str(other))
+
+
 def unwritable(path: Path, error: OSError) -> ScriptError:
-    """What the user is told when `path` can't be written."""
+    """What the user is told when `path` can't be written, or when another file was in the way of it."""
+    other = error.filename
+    if isinstance(other, str) and not Path(other).absolute().is_relative_to(_home(path)):
+        return unreadable(Path(other), error)
     return ScriptError(f"{path} can't be written ({error.strerror or error}); make room there, or choose another place")
+
+
+def unreadable(path: Path, error: OSError) -> ScriptError:
+    """What the user is told when `path` can't be read."""
+    return ScriptError(f"{path} can't be read ({error.strerror or error}); give another, or the right to read it")
+
+
+def _home(path: Path) -> Path:
+    """The folder in which a path, or what is to take its place, is written."""
+    return (path if path.is_dir() else path.parent).absolute()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,9 @@ _INTERPOLATIONS: Mapping[object, Interpolation] = {
 
 
 _UNUSABLE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError, OSError)
-#: What the preprocessing does, or what needs no doing because it is always so.
-_STEPS = frozenset({"DecodeImage", "ResizeImage", "CropImage", "NormalizeImage", "ToCHWImage"})
+#: What the preprocessing does, in its order; the first and the last may be left out, they are always so.
+_STEPS = ("DecodeImage", "ResizeImage", "CropImage", "NormalizeImage", "ToCHWImage")
+_NEEDED = _STEPS[1:-1]
 
 
 @dataclass(frozen=True)
@@ -63,13 +65,16 @@ def read_description(folder: Path) -> Described:
         return Described()
     try:
         content = yaml.safe_load(_read(path))
-        steps = {name: step or {} for each in content["PreProcess"]["transform_ops"] for name, step in each.items()}
-        _check_known(steps)
+        listed = [pair for each in content["PreProcess"]["transform_ops"] for pair in each.items()]
+        _check_order([name for name, _ in listed])
+        steps = {name: step or {} for name, step in listed}
+        if not steps.get("DecodeImage", {}).get("to_rgb", True):
+            raise ValueError("DecodeImage has to_rgb: false: only models that take RGB are supported")
         preparation = Preparation(
-            **_resized(steps.get("ResizeImage", {})),
-            crop=_side(steps.get("CropImage", {}).get("size")),
-            mean=_by_channel("mean", steps.get("NormalizeImage", {})),
-            std=_by_channel("std", steps.get("NormalizeImage", {})),
+            **_resized(steps["ResizeImage"]),
+            crop=_side(steps["CropImage"]["size"]),
+            mean=_by_channel("mean", steps["NormalizeImage"]),
+            std=_by_channel("std", steps["NormalizeImage"]),
         )
         return Described(preparation, _labels(content, path))
     except (yaml.YAMLError, *_UNUSABLE) as error:
@@ -83,47 +88,59 @@ def read_description(folder: Path) -> Described:
 def _read(path: Path) -> bytes:
     if path.stat().st_size > MOST_BYTES:
         raise ValueError(f"it has more than {MOST_BYTES >> 20} MiB, which no export has")
-    return path.read_bytes()
+    content = path.read_bytes()
+    if b"<<" in content:
+        raise ValueError("it merges mappings (<<), which no export does, and which can grow without bounds")
+    return content
 
 
-def _check_known(steps: Mapping[str, Mapping[str, Any]]) -> None:
-    """ValueError if there is a step that would be left out silently."""
-    if unknown := sorted(steps.keys() - _STEPS):
-        raise ValueError(f"transform_ops has {unknown[0]}: only {', '.join(sorted(_STEPS))} are supported")
-    if not steps.get("DecodeImage", {}).get("to_rgb", True):
-        raise ValueError("DecodeImage has to_rgb: false: only models that take RGB are supported")
+def _shown(value: object) -> str:
+    """A value in a message, shortened: a few aliases of aliases would print as gigabytes."""
+    short = reprlib.Repr()
+    short.maxlevel = 2
+    return short.repr(value)
+
+
+def _check_order(names: Sequence[str]) -> None:
+    """ValueError unless these are the preprocessing's steps: one more, one less or another order is another picture."""
+    if unknown := sorted(set(names) - set(_STEPS)):
+        raise ValueError(f"transform_ops has {unknown[0]}: only {', '.join(_STEPS)} are supported")
+    if missing := [name for name in _NEEDED if name not in names]:
+        raise ValueError(f"transform_ops has no {missing[0]}: pictures that are prepared without aren't supported")
+    if list(names) != [name for name in _STEPS if name in names]:
+        raise ValueError(f"transform_ops has the steps {', '.join(names)}: only {', '.join(_STEPS)} is supported")
 
 
 def _resized(step: Mapping[str, Any]) -> dict[str, Any]:
-    if step and "resize_short" not in step:
+    if "resize_short" not in step:
         raise ValueError("ResizeImage has no resize_short: pictures that are squeezed aren't supported")
     if step.get("backend", "cv2") != "cv2":
-        raise ValueError(f"ResizeImage has the backend {step['backend']!r}: only cv2's pixels can be made")
+        raise ValueError(f"ResizeImage has the backend {_shown(step['backend'])}: only cv2's pixels can be made")
     wanted = step.get("interpolation")
-    if step and wanted not in _INTERPOLATIONS:
-        raise ValueError(f"ResizeImage has the interpolation {wanted!r}: only bilinear and bicubic are supported")
-    short = _pixels("ResizeImage", step.get("resize_short"))
-    return {"resize_short": short, "interpolation": _INTERPOLATIONS[wanted] if step else None}
+    if wanted not in _INTERPOLATIONS:
+        raise ValueError(f"ResizeImage has the interpolation {_shown(wanted)}: only bilinear and bicubic are supported")
+    short = _pixels("ResizeImage", step["resize_short"])
+    return {"resize_short": short, "interpolation": _INTERPOLATIONS[wanted]}
 
 
-def _side(size: object) -> int | None:
+def _side(size: object) -> int:
     if isinstance(size, list):
         if len(set(size)) != 1:
-            raise ValueError(f"CropImage has the size {size}: only squares are supported")
+            raise ValueError(f"CropImage has the size {_shown(size)}: only squares are supported")
         return _pixels("CropImage", size[0])
     return _pixels("CropImage", size)
 
 
-def _pixels(step: str, size: object) -> int | None:
-    if size is None or (isinstance(size, int) and not isinstance(size, bool) and size > 0):
+def _pixels(step: str, size: object) -> int:
+    if isinstance(size, int) and not isinstance(size, bool) and size > 0:
         return size
-    raise ValueError(f"{step} has the size {size!r}: it must be a number of pixels")
+    raise ValueError(f"{step} has the size {_shown(size)}: it must be a number of pixels")
 
 
 def _by_channel(key: str, step: Mapping[str, Any]) -> Triple | None:
     scale = step.get("scale")
     if scale is not None and abs(_number(scale) - 1 / 255) > 1e-9:
-        raise ValueError(f"NormalizeImage has the scale {scale}: only 1/255 is supported")
+        raise ValueError(f"NormalizeImage has the scale {_shown(scale)}: only 1/255 is supported")
     if key not in step:
         return None
     red, green, blue = map(float, step[key])
@@ -132,6 +149,8 @@ def _by_channel(key: str, step: Mapping[str, Any]) -> Triple | None:
 
 def _number(scale: object) -> float:
     """A number, also where PaddleClas writes it as the text 1.0/255.0."""
+    if not isinstance(scale, (str, int, float)):
+        raise ValueError(f"NormalizeImage has the scale {_shown(scale)}: it must be a number")
     above, _, below = str(scale).partition("/")
     return float(above) / float(below or 1)
 
@@ -145,5 +164,5 @@ def _labels(content: Mapping[str, Any], path: Path) -> tuple[str, ...] | None:
 def _name(label: object) -> str:
     """A name as it stands in the file; ValueError if YAML takes it for something else, as it does `no` and `null`."""
     if isinstance(label, bool) or not isinstance(label, (str, int)):
-        raise ValueError(f"label_list has {label!r}, which YAML doesn't take for text: put it in quotes")
+        raise ValueError(f"label_list has {_shown(label)}, which YAML doesn't take for text: put it in quotes")
     return str(label).strip()

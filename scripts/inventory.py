@@ -11,7 +11,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from scripts.errors import ScriptError
 from scripts.model_config import read_config
-from scripts.onnx_file import model_file
+from scripts.onnx_file import incomplete, model_file
 from scripts.provenance import Origin, metadata
 from scripts.render import LABELS_FILE, OWN_HEADER, config_path
 from scripts.repository import onnx_path
@@ -61,7 +61,8 @@ def inventory(repository: Path) -> list[Entry]:
 def examine(name: str, repository: Path) -> Entry:
     """The model of that name, of which at least a folder is there."""
     network = repository / f"{name}_net"
-    weights = model_file(onnx_path(name, repository))
+    published = onnx_path(name, repository)
+    weights = model_file(published)
     origin = Origin.read(weights)
     setup, fault = _setup(name, repository)
     return Entry(
@@ -72,7 +73,7 @@ def examine(name: str, repository: Path) -> Entry:
         setup=setup,
         nbytes=size_of(network),
         plans=tuple(sorted(path.stem for path in network.glob("[0-9]*/*.plan"))),
-        fault=fault or next(_faults(weights, origin, setup, network / LABELS_FILE), None),
+        fault=fault or next(_faults(published, origin, setup, network / LABELS_FILE), None),
     )
 
 
@@ -137,11 +138,14 @@ def _dims(tensors: Iterable[pb.ModelInput | pb.ModelOutput]) -> Iterator[int]:
     return (size for tensor in tensors for size in tensor.dims)
 
 
-def _faults(weights: Path, origin: Origin | None, setup: Setup, labels: Path) -> Iterator[str]:
+def _faults(published: Path, origin: Origin | None, setup: Setup, labels: Path) -> Iterator[str]:
     """What is wrong with weights that are there."""
+    weights = model_file(published)
     if not weights.is_file():
         return
-    if origin is None:
+    if broken := incomplete(published):
+        yield f"{broken}; populate it again"
+    elif origin is None:
         another = "was made by another version" if "export_version" in metadata(weights) else "is damaged"
         yield f"{weights} {another}; populate it again"
     elif (origin.model.crop, origin.model.classes) != (setup.crop, setup.classes):

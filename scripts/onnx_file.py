@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import math
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,7 +15,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
+from scripts.files import exchange
 from scripts.graph.edit import elements, refer
+from scripts.protobuf import Content, fields, mapped, message, text
 
 #: The model's file in a folder of files; Triton looks for this name.
 MODEL_FILE = "model.onnx"
@@ -25,8 +30,9 @@ LARGEST_MESSAGE = 2**30
 _SMALLEST_OUTSIDE = 1024
 #: onnx.proto asks for a multiple of the page size, so that the file can be mapped into memory.
 _PAGE = 4096
-#: Keys of fields with a length, onnx.proto: ModelProto.graph 7, GraphProto.initializer 5, TensorProto.raw_data 9.
-_GRAPH, _INITIALIZER, _RAW_DATA = (bytes([number << 3 | 2]) for number in (7, 5, 9))
+#: Numbers of fields, onnx.proto: ModelProto.graph, GraphProto.initializer, TensorProto.raw_data and .external_data.
+_GRAPH, _INITIALIZER, _RAW_DATA, _EXTERNAL_DATA = 7, 5, 9, 13
+_WEIGHTS = re.compile(r"weights-[0-9a-f]{16}\.data")
 
 
 def write_onnx(model: onnx.ModelProto, path: Path) -> None:
@@ -61,23 +67,60 @@ def size_on_disk(path: Path) -> int:
 def move_onnx(source: Path, target: Path) -> None:
     """Puts what `write_onnx` has written in `target`'s place on the same file system, where others may read meanwhile.
 
-    They see the old model or the new one: the new file of weights comes first, the old one goes last.
+    There they find the old model or the new one. `source` may be left with what was there before.
     """
-    if source.is_dir() and target.is_dir():
-        _replace_folder(source, target)
+    if not target.exists() or (source.is_file() and target.is_file()):
+        source.replace(target)
         return
-    if target.exists() and source.is_dir() != target.is_dir():  # a file can't replace a folder, nor the reverse
+    try:  # nothing can be renamed to a folder's name, but most file systems let the two trade places
+        exchange(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
         target.rename(source.with_name(f"{source.name}.old"))
-    source.replace(target)
+        source.replace(target)
 
 
-def _replace_folder(source: Path, target: Path) -> None:
-    fresh = {path.name for path in source.iterdir()}
-    for name in sorted(fresh, key=MODEL_FILE.__eq__):
-        (source / name).replace(target / name)
-    for path in target.iterdir():
-        if path.name not in fresh:
-            path.unlink()
+def is_written_by_us(path: Path) -> bool:
+    """Whether a folder holds nothing but what `write_onnx` may have written to it."""
+    return all(file.name == MODEL_FILE or _WEIGHTS.fullmatch(file.name) for file in path.iterdir())
+
+
+def incomplete(path: Path) -> str | None:
+    """What is wrong with the files of a model that `write_onnx` has written to `path`, as far as sizes tell; or None.
+
+    Copies that broke off are found so; nothing but the graph is read.
+    """
+    file = model_file(path)
+    try:
+        for name, end in _weights_outside(file).items():
+            weights = file.with_name(name)
+            if not weights.is_file():
+                return f"{weights} is missing"
+            if weights.stat().st_size < end:
+                return f"{weights} is cut short"
+    except OSError as error:
+        return f"{file} can't be read ({error.strerror})"
+    except (ValueError, LookupError):
+        return f"{file} is cut short or damaged"
+    return None
+
+
+def _weights_outside(file: Path) -> dict[str, int]:
+    """The files of weights that a model's file names, and up to which byte it needs each; ValueError if damaged."""
+    needed: dict[str, int] = {}
+    for tensor in _inside(_inside([mapped(file)], _GRAPH), _INITIALIZER):
+        said = [dict(fields(entry)) for entry in _inside([tensor], _EXTERNAL_DATA)]
+        where = {text(entry.get(1, b"")): text(entry.get(2, b"")) for entry in said}
+        if where:
+            end = int(where.get("offset", 0)) + int(where.get("length", 0))
+            needed[where["location"]] = max(end, needed.get(where["location"], 0))
+    return needed
+
+
+def _inside(messages: Iterable[Content], number: int) -> Iterator[Content]:
+    """The messages in the field of that number of each message."""
+    return (message(value) for content in messages for found, value in fields(content) if found == number)
 
 
 def _nbytes(tensor: TensorProto) -> int:
@@ -101,6 +144,7 @@ def _move_out(tensors: Sequence[TensorProto], folder: Path) -> None:
             offsets.append(_to_page(file))
             file.write(content)
             digest.update(content)
+        _to_disk(file)
     name = f"weights-{digest.hexdigest()[:16]}.data"
     scratch.rename(folder / name)
     for tensor, offset in zip(tensors, offsets, strict=True):
@@ -125,6 +169,13 @@ def _write_message(model: onnx.ModelProto, tensors: Sequence[TensorProto], path:
         for head, tensor in zip(heads, tensors, strict=True):
             file.write(head)
             file.write(elements(tensor).tobytes())
+        _to_disk(file)
+
+
+def _to_disk(file: BinaryIO) -> None:
+    """Or a power cut after the model has been published leaves a file of the right size without content."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _tensor_head(tensor: TensorProto) -> bytes:
@@ -133,10 +184,10 @@ def _tensor_head(tensor: TensorProto) -> bytes:
     return _field_head(_INITIALIZER, len(bare) + _nbytes(tensor)) + bare
 
 
-def _field_head(key: bytes, nbytes: int) -> bytes:
-    """Key and length of a field (protobuf.dev, "Encoding": seven bits a byte, the lowest first)."""
+def _field_head(number: int, nbytes: int) -> bytes:
+    """Key and length of a field with a length (protobuf.dev, "Encoding": seven bits a byte, the lowest first)."""
     length = bytearray()
     while nbytes >= 0x80:
         length.append(nbytes & 0x7F | 0x80)
         nbytes >>= 7
-    return key + bytes([*length, nbytes])
+    return bytes([number << 3 | 2, *length, nbytes])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -50,16 +50,17 @@ class Decided:
     labels: tuple[str, ...]
 
 
-def decide(own: Own, archive: Archive, signature: Signature) -> Decided:
+def decide(own: Own, archive: Archive, signature: Signature, rows: Sequence[zoo.Model] = ()) -> Decided:
     """What the user says counts most, then the model that it is like, then the archive's inference.yml.
 
     What nobody says is PaddleClas's default: short side and crop as 256 to 224, linear, ImageNet's normalisation.
-    ArchiveError if they contradict the archive.
+    ArchiveError if they contradict the archive, or if nobody names a size and those `rows` of the zoo that have the
+    archive's network all have another one.
     """
     described = read_description(archive.folder)
     labels = _labels(own, described, archive)
     said = [own.preparation, *([_of(own.like)] if own.like else []), described.preparation]
-    crop = _crop(own, described.preparation, archive, signature)
+    crop = _crop(own, described.preparation, archive, signature, rows)
     # The short side belongs to its crop: a model that is like another one of another size has another short side.
     resize_short = _first(each.resize_short for each in said if each is own.preparation or each.crop == crop)
     largest = own.like.max_batch_size if own.like else USUAL_BATCH
@@ -96,7 +97,7 @@ def _labels(own: Own, described: Described, archive: Archive) -> tuple[str, ...]
     )
 
 
-def _crop(own: Own, described: Preparation, archive: Archive, signature: Signature) -> int:
+def _crop(own: Own, described: Preparation, archive: Archive, signature: Signature, rows: Sequence[zoo.Model]) -> int:
     """The side of the pictures: what is wanted, if that is what the archive takes."""
     wanted = _first([own.preparation.crop, own.like.crop if own.like else None, described.crop])
     if signature.size is None:
@@ -109,6 +110,11 @@ def _crop(own: Own, described: Preparation, archive: Archive, signature: Signatu
     if width != height:
         raise ArchiveError(
             f"the archive in {archive.folder} takes {width}x{height} pixels; only square pictures are supported"
+        )
+    if wanted is None and rows and width not in (row.crop for row in rows):
+        raise ArchiveError(
+            f"the archive in {archive.folder} has {rows[0].name}'s network, and "
+            f"{wrong_size(signature.taken, rows[0].crop)}"
         )
     if wanted is not None and wanted != width:
         raise ArchiveError(

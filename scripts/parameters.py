@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from scripts.archive import Archive
 from scripts.errors import ArchiveError
+from scripts.files import unreadable
 from scripts.programs import TensorType, declared_parameters, tensor_type
 
 #: A tensor's description is an element type and a handful of dimensions: a longer one is something else.
@@ -39,10 +40,13 @@ def read_parameters(archive: Archive) -> tuple[Parameter, ...]:
     """All parameters of the archive's program, in the order of its parameters file.
 
     ArchiveError if the file is damaged or cut short, or isn't the program's: then it names the first
-    parameter that doesn't fit.
+    parameter that doesn't fit. ScriptError if a file can't be read.
     """
-    declared = declared_parameters(archive.program)
-    stored = list(stored_tensors(archive.parameters))
+    try:
+        declared = declared_parameters(archive.program)
+        stored = list(stored_tensors(archive.parameters))
+    except OSError as error:
+        raise unreadable(Path(error.filename or archive.folder), error) from error
     for (name, expected), tensor in zip(declared.items(), stored, strict=False):
         if tensor.type != expected:
             raise _foreign(archive, f"its parameter {name} is {expected}, and the file has {tensor.type} in its place")

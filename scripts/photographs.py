@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from scripts.errors import ScriptError
+from scripts.files import unreadable
 from tritonclas.preprocess import BadImage, Pixels, Preprocessing
 from tritonclas.served import Served
 
@@ -33,6 +34,8 @@ def photographs(model: Served, folder: Path) -> list[Pixels]:
             crops.append(preprocess(path.read_bytes()))
         except BadImage:
             continue
+        except OSError as error:
+            raise unreadable(path, error) from error
         if len(crops) == MOST_PICTURES:
             break
     if not crops:

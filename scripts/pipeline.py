@@ -9,12 +9,13 @@ from pathlib import Path
 
 from scripts.export import Converted, convert, export
 from scripts.fetch import fetch
-from scripts.onnx_file import model_file
+from scripts.onnx_file import incomplete, model_file
 from scripts.own import Decided, Own, decide
 from scripts.photographs import EXAMPLES, photographs
 from scripts.provenance import Origin
 from scripts.render import ONNX_FILE
 from scripts.repository import check_configs, complete, onnx_path, publish, staging, zoo_labels
+from scripts.tensorrt.plans import stale_plans
 from scripts.verify import verify
 from tritonclas import zoo
 
@@ -28,13 +29,14 @@ class Populated:
     """A published model: its file or folder, whose weights it has, and how far from Paddle its answers are.
 
     `difference` is the largest one of a probability, and `seconds` what each step took; None and nothing for a
-    model that was there already.
+    model that was there already. `stale_plans` names the TensorRT plans of other weights that have gone.
     """
 
     path: Path
     origin: Origin
     difference: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    stale_plans: tuple[str, ...] = ()
 
 
 def populate(
@@ -55,13 +57,13 @@ def populate(
     target = onnx_path(model.name, repository)
     clock = _Clock(report)
     with staging(model.name, repository) as folder:
-        there = None if force else Origin.read(model_file(target))
+        there = None if force or incomplete(target) else Origin.read(model_file(target))
         if there and isinstance(model, zoo.Model) and there.is_current(model, weights):
             return reused(there, repository)
         clock.begin("fetch")
         archive = fetch(model, weights, folder)
         clock.begin("convert")
-        converted = convert(archive)
+        converted = convert(archive, folder)
         decided = _decided(model, converted)
         check_configs(decided.model, repository)
         origin = Origin.of(archive, decided.model)
@@ -72,11 +74,12 @@ def populate(
         clock.begin("export")
         export(converted, decided.model, staged)
         clock.begin("verify")
-        agreement = verify(archive, staged, decided.model, photographs(decided.model, pictures))
+        agreement = verify(archive, staged, decided.model, photographs(decided.model, pictures), folder)
         clock.begin("publish")
+        stale = tuple(plan.name for plan in stale_plans(target.parent, staged))
         publish(decided.model, staged, decided.labels, repository, synthetic=archive.kind == "synthetic")
     clock.end()
-    return Populated(target, origin, agreement.difference, clock.seconds)
+    return Populated(target, origin, agreement.difference, clock.seconds, stale)
 
 
 @dataclass
@@ -103,7 +106,7 @@ def _decided(model: zoo.Model | Own, converted: Converted) -> Decided:
     kind = converted.archive.kind
     if not isinstance(model, Own):
         return Decided(model, zoo_labels(model, kind))
-    decided = decide(model, converted.archive, converted.signature)
+    decided = decide(model, converted.archive, converted.signature, converted.rows)
     return replace(decided, labels=zoo_labels(decided.model, kind)) if kind == "synthetic" else decided
 
 

@@ -149,12 +149,14 @@ def describe(done: Populated) -> str:
     if done.difference is None:
         return f"{model.name}: already there ({size})"
     said = f"{model.name}: published ({size}; differs from Paddle by at most {done.difference:.1e})"
-    if model.name in zoo.MODELS:
-        return said
-    return (
-        f"{said}; {model.classes} classes; pictures: short side {model.resize_short}, crop {model.crop}, "
-        f"{model.interpolation}, mean {_spelt(model.mean)}, std {_spelt(model.std)}"
-    )
+    if model.name not in zoo.MODELS:
+        said += (
+            f"; {model.classes} classes; pictures: short side {model.resize_short}, crop {model.crop}, "
+            f"{model.interpolation}, mean {_spelt(model.mean)}, std {_spelt(model.std)}"
+        )
+    if done.stale_plans:
+        said += f"; {', '.join(done.stale_plans)} had other weights and is gone, build it again by scripts.engines"
+    return said
 
 
 def _spelt(values: Sequence[float]) -> str:
@@ -171,6 +173,7 @@ def as_dict(done: Populated) -> dict[str, object]:
         "source": done.origin.source,
         "parameters_sha256": done.origin.parameters_sha256,
         "difference": done.difference,
+        "stale_plans": done.stale_plans,
         "seconds": done.seconds,
     }
 

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Iterator
+from pathlib import Path
 
 Content = bytes | memoryview
+
+
+def mapped(path: Path) -> Content:
+    """A file's content, which is read only where it is looked at; ValueError if it is empty."""
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def fields(content: Content) -> Iterator[tuple[int, int | Content]]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import mmap
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from scripts.archive import Archive, WeightsKind, generated
-from scripts.protobuf import fields, message, text
+from scripts.protobuf import fields, mapped, message, text
 from tritonclas import zoo
 from tritonclas.served import Served
 
@@ -77,9 +76,7 @@ def served(model: Served) -> Served:
 def metadata(path: Path) -> Mapping[str, str]:
     """The metadata of an ONNX file, whose weights aren't read; empty if there is no file, or none that can be read."""
     try:
-        with path.open("rb") as file:
-            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        entries = [dict(fields(message(value))) for number, value in fields(content) if number == _METADATA]
+        entries = [dict(fields(message(value))) for number, value in fields(mapped(path)) if number == _METADATA]
         return {text(entry[_KEY]): text(entry[_VALUE]) for entry in entries}
     except (OSError, ValueError, LookupError):
         return {}

@@ -16,8 +16,9 @@ from scripts.archive import WeightsKind
 from scripts.errors import ScriptError
 from scripts.files import unwritable, write_whole
 from scripts.model_config import read_config
-from scripts.onnx_file import model_file, move_onnx
+from scripts.onnx_file import incomplete, model_file, move_onnx
 from scripts.render import HEADER, LABELS_FILE, ONNX_FILE, OWN_HEADER, config_path, render
+from scripts.tensorrt.plans import record_path, stale_plans
 from tritonclas.published import imagenet_labels
 from tritonclas.results import SYNTHETIC_LABEL
 from tritonclas.served import Served, is_part
@@ -61,13 +62,11 @@ def locked(name: str, repository: Path) -> Iterator[Path]:
     folder = repository / f"{name}_net"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _lock(folder, name):
+        with _lock(folder, name), _removed_if_unused(folder):
             _sweep(folder)
             yield folder
     except OSError as error:
         raise unwritable(repository, error) from error
-    finally:
-        _remove_if_unused(folder)
 
 
 def _lock(folder: Path, name: str) -> contextlib.AbstractContextManager[object]:
@@ -85,23 +84,34 @@ def _sweep(folder: Path) -> None:
         left.unlink()
 
 
-def _remove_if_unused(folder: Path) -> None:
-    """Remove a folder that holds nothing but the lock: a model that couldn't be published."""
-    if folder.is_dir() and [path.name for path in folder.iterdir()] == [LOCK]:
+@contextlib.contextmanager
+def _removed_if_unused(folder: Path) -> Iterator[None]:
+    """In the end, a folder that holds nothing but the lock goes: of a model that couldn't be published.
+
+    It goes while the lock is held: whoever waits for it then finds that it is no longer there, and makes another.
+    """
+    try:
+        yield
+    finally:
         with contextlib.suppress(OSError):
-            (folder / LOCK).unlink()
-            folder.rmdir()
+            if [path.name for path in folder.iterdir()] == [LOCK]:
+                (folder / LOCK).unlink()
+                folder.rmdir()
 
 
 def publish(model: Served, staged: Path, labels: Sequence[str], repository: Path, *, synthetic: bool) -> Path:
     """Move a verified ONNX model, staged on the same file system, to where Triton reads it.
 
-    At no moment do synthetic weights have the names of real classes.
+    TensorRT plans of other weights go: Triton would serve them without a word. At no moment do synthetic weights have
+    the names of real classes.
     """
     write_configs(model, repository)
     if synthetic or not (repository / model.network_name / LABELS_FILE).exists():
         write_labels(model, labels, repository)
     published = onnx_path(model.name, repository)
+    for plan in stale_plans(published.parent, staged):
+        plan.unlink()
+        record_path(plan).unlink(missing_ok=True)
     move_onnx(staged, published)
     write_labels(model, labels, repository)
     return published
@@ -141,6 +151,7 @@ def check_configs(model: Served, repository: Path) -> None:
             if model.name not in MODELS:  # how the zoo's pictures are prepared is known, another way was chosen by hand
                 difference = f"{repository / path} is of a model whose pictures are prepared otherwise"
                 _check_same(difference, _prepared_by(there), _prepared_by(wanted))
+                _check_batch(repository / path, there, wanted)
 
 
 def _check_same(difference: str, there: object, wanted: object) -> None:
@@ -149,6 +160,15 @@ def _check_same(difference: str, there: object, wanted: object) -> None:
         raise ScriptError(
             f"{difference}, {there} instead of {wanted}; "
             "choose another name, or first remove what is there: python -m scripts.remove"
+        )
+
+
+def _check_batch(path: Path, there: pb.ModelConfig, wanted: pb.ModelConfig) -> None:
+    """ScriptError unless the largest batch that is verified is the one that an ensemble takes."""
+    if wanted.platform == "ensemble" and there.max_batch_size != wanted.max_batch_size:
+        raise ScriptError(
+            f"{path} says max_batch_size {there.max_batch_size}, not {wanted.max_batch_size}; "
+            f"give --max-batch-size {there.max_batch_size}, or first remove what is there: python -m scripts.remove"
         )
 
 
@@ -170,6 +190,13 @@ def check_servable(name: str, repository: Path, profile: str | None = None) -> N
     wanted = config.default_model_filename
     if wanted and not any(model_file(path).is_file() for path in (repository / name).glob(f"[0-9]*/{wanted}")):
         raise ScriptError(f"{name} has no {wanted} in {repository} yet; {_how_to_make(name, wanted, profile)}")
+    if wanted == ONNX_FILE and (fault := _incomplete(repository / name)):
+        raise ScriptError(f"{fault}; {_how_to_make(name, wanted, profile)}")
+
+
+def _incomplete(folder: Path) -> str | None:
+    """What is wrong with the files of the first incomplete version of a network."""
+    return next(filter(None, map(incomplete, sorted(folder.glob(f"[0-9]*/{ONNX_FILE}")))), None)
 
 
 def check_known(name: str, repository: Path) -> None:

@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from scripts import inference_yml
-from scripts.archive import MADE, PARAMETERS, PROGRAMS
+from scripts.archive import DOWNLOAD, MADE, PARAMETERS, PROGRAMS
 from scripts.errors import ArchiveError
+from scripts.files import unwritable
 
 #: The largest archive, ResNeXt101_32x48d_wsl's, has 3.3 GB.
 MAX_BYTES = 8 * 2**30
@@ -33,6 +34,8 @@ _EXTENSIONS = frozenset(
 _MAX_EXTENSION_BYTES = 2**16
 
 _WANTED = (*PROGRAMS, PARAMETERS, *BESIDE)
+#: Also what Paddle 2 writes beside the parameters, and what is noted of a download.
+_REPLACEABLE = frozenset({*_WANTED, f"{PARAMETERS}.info", DOWNLOAD})
 _DESCRIBED = f"{' or '.join(PROGRAMS)}, and {PARAMETERS}"
 _DAMAGED = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, RecursionError)
 
@@ -89,7 +92,11 @@ def extract(tar: Path, folder: Path, called: str) -> None:
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """An empty folder to write to, which takes `folder`'s place if nothing was raised. ArchiveError if it can't."""
+    """An empty folder to write to, which takes `folder`'s place if nothing was raised.
+
+    ScriptError if it can't, or if anything but an archive has that place.
+    """
+    _check_replaceable(folder)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
@@ -103,9 +110,14 @@ def replacing(folder: Path) -> Iterator[Path]:
         raise unwritable(folder, error) from error
 
 
-def unwritable(folder: Path, error: OSError) -> ArchiveError:
-    """What the user is told when `folder` can't be written."""
-    return ArchiveError(f"couldn't write {folder}: {error.strerror or error}; make room there, or choose another place")
+def _check_replaceable(folder: Path) -> None:
+    if folder.is_dir():
+        for path in sorted(folder.iterdir()):
+            if path.name not in _REPLACEABLE or not path.is_file():
+                raise ArchiveError(
+                    f"{folder} holds {path.name}, which is no part of an archive, and would lose it; "
+                    "move it away, or choose another place"
+                )
 
 
 def _extract(opened: tarfile.TarFile, folder: Path, called: str) -> dict[str, PurePosixPath]:

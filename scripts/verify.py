@@ -47,14 +47,21 @@ _LOAD_ERRORS = (
 )
 
 
-def verify(archive: Archive, onnx_path: Path, model: Served, pictures: Sequence[Picture] | None = None) -> Agreement:
+def verify(
+    archive: Archive,
+    onnx_path: Path,
+    model: Served,
+    pictures: Sequence[Picture] = (),
+    scratch: Path | None = None,
+) -> Agreement:
     """Feeds both the same pictures, one by one, in threes and in the largest batch, and compares their probabilities.
 
-    `pictures` are uint8 [crop, crop, 3] in RGB, taken besides the synthetic ones. VerificationError
-    if the answers differ, or if they are such that equality would prove nothing.
+    `pictures` are uint8 [crop, crop, 3] in RGB, taken besides the synthetic ones. Temporary files go to the folder
+    `scratch`, else where they always go. VerificationError if the answers differ, or if they are such that equality
+    would prove nothing.
     """
-    asked = _batches([*synthetic_pictures(model.crop), *(pictures or ())], model.max_batch_size)
-    expected = paddle_answers(archive, model, asked)
+    asked = _batches([*synthetic_pictures(model.crop), *pictures], model.max_batch_size)
+    expected = paddle_answers(archive, model, asked, scratch)
     return judge(asked, expected, _onnx_answers(onnx_path, asked), model.classes, tolerance(model))
 
 
@@ -87,9 +94,11 @@ def _batches(pictures: Sequence[Picture], largest: int) -> list[Batch]:
     return batches
 
 
-def paddle_answers(archive: Archive, model: Served, batches: Sequence[Batch]) -> list[Rows]:
+def paddle_answers(
+    archive: Archive, model: Served, batches: Sequence[Batch], scratch: Path | None = None
+) -> list[Rows]:
     """What Paddle answers, in a process that gives its memory back before ONNX Runtime takes its own."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         questions, answers = Path(folder) / "questions.npz", Path(folder) / "answers.npz"
         named = {str(position): batch.pictures for position, batch in enumerate(batches)}
         np.savez(questions, mean=np.asarray(model.mean, "f4"), std=np.asarray(model.std, "f4"), **named)

@@ -24,10 +24,11 @@ class ChildFailed(Exception):
 def run_child(work: str, *arguments: Path, scratch: Path) -> None:
     """Runs `main(*arguments)` of `scripts.children.<work>` in another process, and waits for it.
 
-    What it writes is captured; its temporary files go to `scratch`. It ends with this process at the
-    latest. ChildFailed if it doesn't succeed.
+    Links aren't followed in the paths that it is given: Paddle tells formats by the endings of names. What it writes is
+    captured; its temporary files go to `scratch`. It ends with this process at the latest. ChildFailed if it doesn't
+    succeed.
     """
-    command = [sys.executable, "-m", __name__, str(os.getpid()), work, *(str(path.resolve()) for path in arguments)]
+    command = [sys.executable, "-m", __name__, str(os.getpid()), work, *(str(path.absolute()) for path in arguments)]
     finished = subprocess.run(
         command,
         cwd=_ROOT,

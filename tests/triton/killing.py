@@ -19,9 +19,11 @@ from tests.remembering import remembering
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload([__name__])
 
+#: Moments while Paddle is at work for `convert` and for `verify`.
+CONVERTING, VERIFYING = "converting", "verifying"
 #: Moments within `publish`.
 CONFIGURING, BEFORE_RENAME, AFTER_RENAME, PUBLISHED = "configuring", "before rename", "after rename", "published"
-MOMENTS = (*pipeline.STEPS, CONFIGURING, BEFORE_RENAME, AFTER_RENAME, PUBLISHED)
+MOMENTS = (*pipeline.STEPS, CONVERTING, VERIFYING, CONFIGURING, BEFORE_RENAME, AFTER_RENAME, PUBLISHED)
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,11 @@ def _populate(moment: str, work: Work) -> None:
     tempfile.tempdir = str(work.scratch)
     for module in (export, verify):
         module.run_child = remembering(work.known)
-    if moment == CONFIGURING:
+    if moment == CONVERTING:
+        export.run_child = _kill
+    elif moment == VERIFYING:
+        verify.run_child = _kill
+    elif moment == CONFIGURING:
         repository.write_whole = _after(2, repository.write_whole)
     elif moment == BEFORE_RENAME:
         repository.move_onnx = _kill
@@ -72,5 +78,5 @@ def _after(count: int, function: Callable[..., Any]) -> Callable[..., Any]:
     return last
 
 
-def _kill(*_: object) -> None:
+def _kill(*_: object, **__: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)

@@ -96,11 +96,13 @@ def labels(models: Path) -> str:
 @pytest.fixture
 def kill(new_weights: Path, models: Path, known: Path, tmp_path: Path) -> Callable[[str], None]:
     """Populates with the new weights until a moment."""
-    (tmp_path / "scratch").mkdir()
-    work = Work(own(tmp_path, "new"), new_weights, models, known, tmp_path / "scratch")
+    elsewhere = tmp_path / "scratch"
+    elsewhere.mkdir()
+    work = Work(own(tmp_path, "new"), new_weights, models, known, elsewhere)
 
     def at(moment: str) -> None:
         assert killed_at(moment, work)
+        assert not list(elsewhere.iterdir()), "the next run doesn't look there"
 
     return at
 

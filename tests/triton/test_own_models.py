@@ -254,6 +254,20 @@ def small_b4(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return archive.folder
 
 
+def test_a_b4_of_224_pixels_is_recognised_by_its_network(tmp_path):
+    """Also when nobody says what it is."""
+    row = replace(zoo.find("EfficientNetB4"), crop=224, classes=3)
+    export, labels = tmp_path / "export", tmp_path / "labels.txt"
+    assemble(row, "synthetic", export)
+    labels.write_text("daisy\nrose\ntulip\n")
+    done = run(
+        "-m", "scripts.populate", "my_flowers", "--weights", export, "--labels", labels, "--repository", tmp_path
+    )
+    assert done.returncode == 1
+    assert "has EfficientNetB4's network, and it was exported for 224x224 pixels, but" in " ".join(done.stderr.split())
+    assert not (tmp_path / "my_flowers_net").exists()
+
+
 @pytest.mark.parametrize(
     ("name", "like"), [("EfficientNetB4", []), ("my_b4", ["--like", "EfficientNetB4", "--labels", "{labels}"])]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,11 @@ import pytest
 from scripts.archive import Archive
 from scripts.errors import ScriptError
 from scripts.inference_yml import Preparation
+from scripts.inventory import inventory
 from scripts.own import Own
 from scripts.parameters import read_parameters, stored_tensors
 from scripts.pipeline import populate
+from scripts.repository import check_servable
 from tests.remembering import remembering
 from tests.unit.tar_files import tar
 from tests.unit.test_inference_yml import WHOLE
@@ -169,6 +172,84 @@ def test_what_is_there_stays(archive: Path, model: Own, tmp_path: Path, spoil: S
     with pytest.raises(ScriptError, match=why):
         populate(model, str(archive), models)
     assert contents(models) == before
+
+
+def hide(monkeypatch: pytest.MonkeyPatch, hidden: Path) -> None:
+    """Make a file or folder unreadable, also to root."""
+    real: dict[str, Callable[..., object]] = {"open": Path.open, "iterdir": Path.iterdir}
+
+    def refusing(name: str) -> Callable[..., object]:
+        def call(path: Path, *arguments: object, **options: object) -> object:
+            if path == hidden:
+                raise PermissionError(13, "Permission denied", str(path))
+            return real[name](path, *arguments, **options)
+
+        return call
+
+    for name in real:
+        monkeypatch.setattr(Path, name, refusing(name))
+
+
+@pytest.mark.parametrize("name", ["", "inference.pdiparams", "inference.json"])
+def test_what_cant_be_read_is_named_and_not_what_is_written(
+    archive: Path, model: Own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    hide(monkeypatch, archive / name)
+    with pytest.raises(ScriptError, match=rf"{re.escape(str(archive / name))} can't be read \(Permission denied\)"):
+        populate(model, str(archive), tmp_path / "models")
+    monkeypatch.undo()
+    assert not list((tmp_path / "models").iterdir())
+
+
+def test_a_tar_file_or_a_picture_that_cant_be_read_is_named(
+    archive: Path, model: Own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packed = tmp_path / "export.tar"
+    packed.write_bytes(tar({f"x/{path.name}": path.read_bytes() for path in archive.iterdir()}))
+    monkeypatch.setattr("tarfile.open", lambda path, **_: (tmp_path / "nowhere" / path.name).open())
+    with pytest.raises(ScriptError, match=r"nowhere/export\.tar can't be read"):
+        populate(model, str(packed), tmp_path / "models")
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "cat.jpg").touch()
+    hide(monkeypatch, pictures / "cat.jpg")
+    with pytest.raises(ScriptError, match=r"cat\.jpg can't be read \(Permission denied\)"):
+        populate(model, str(archive), tmp_path / "models", pictures=pictures)
+
+
+def test_an_archive_of_links_is_as_good_as_one_of_files(archive: Path, model: Own, tmp_path: Path) -> None:
+    """As in a cache whose files are named by their hashes."""
+    links = tmp_path / "links"
+    links.mkdir()
+    for number, path in enumerate(sorted(archive.iterdir())):
+        (links / path.name).symlink_to(path.rename(archive / str(number)))
+    assert populate(model, str(links), tmp_path / "models").difference is not None
+
+
+def test_weights_that_broke_off_in_a_copy_are_published_again(
+    archive: Path, model: Own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("scripts.onnx_file.LARGEST_MESSAGE", 100)
+    monkeypatch.setattr("scripts.onnx_file._SMALLEST_OUTSIDE", 100)
+    models = tmp_path / "models"
+    populate(model, str(archive), models)
+    (weights,) = models.glob("flowers_net/1/model.onnx/weights-*.data")
+    whole = weights.read_bytes()
+    faults = {
+        "is cut short": lambda: weights.write_bytes(whole[:-1]),
+        "is missing": weights.unlink,
+        "cut short or damaged": lambda: rewrite(weights.with_name("model.onnx"), lambda content: content[:-9]),
+    }
+    for why, spoil in faults.items():
+        assert populate(model, str(archive), models).difference is None
+        spoil()
+        (entry,) = inventory(models)
+        assert why in str(entry.fault)
+        with pytest.raises(ScriptError, match=f"{why}.*; run python -m scripts.populate flowers"):
+            check_servable("flowers", models)
+        assert populate(model, str(archive), models).difference is not None
+        assert weights.read_bytes() == whole
+        check_servable("flowers", models)
 
 
 @pytest.mark.parametrize(

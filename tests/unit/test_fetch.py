@@ -102,15 +102,30 @@ def test_a_synthetic_archive_answers_the_same_each_time_it_is_made(tmp_path: Pat
 
 
 def test_an_archive_takes_its_predecessor_s_place(tmp_path: Path) -> None:
-    stale = tmp_path / "Tiny" / "stale"
-    stale.parent.mkdir()
-    stale.touch()
+    folder = tmp_path / "Tiny"
+    folder.mkdir()
+    for name in ("inference.pdmodel", "inference.pdiparams", "inference.pdiparams.info", "inference.yml"):
+        (folder / name).touch()
 
     archive = fetch(TINY, "synthetic", tmp_path)
 
-    assert archive.folder == stale.parent
+    assert archive.folder == folder
     assert {path.name for path in archive.folder.iterdir()} == {"inference.json", "inference.pdiparams", MADE}
     assert list(tmp_path.iterdir()) == [archive.folder]
+
+
+@pytest.mark.parametrize("stranger", ["best_model.pdparams", "inference.json/notes", "1/model.onnx"])
+def test_a_folder_with_anything_else_stays_as_it_is(own: Path, tmp_path: Path, stranger: str) -> None:
+    """PaddleClas's checkpoints, say, lie in output/<architecture>."""
+    kept = tmp_path / "output" / "EfficientNetB0" / stranger
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    words = ["EfficientNetB0", "--weights", str(own), "--out", str(tmp_path / "output")]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1
+    assert f"EfficientNetB0 holds {Path(stranger).parts[0]}, which is no part of an archive" in result.output
+    assert kept.exists()
+    assert [path for path in kept.parents[len(Path(stranger).parts)].rglob("*") if path.is_file()] == [kept]
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "tar"])
@@ -127,11 +142,15 @@ def test_random_weights_stay_random_weights_wherever_they_are_put(tmp_path: Path
     assert (again.kind, again.source) == (made.kind, made.source) == ("synthetic", "seeded random weights, version 1")
 
 
-def test_a_damaged_mark_is_named(tmp_path: Path) -> None:
-    made = fetch(TINY, "synthetic", tmp_path)
-    (made.folder / MADE).write_text("{}")
+@pytest.mark.parametrize(
+    "mark",
+    ["{}", "[]", '{"kind": "official", "source": "PaddleClas"}', '{"kind": "sample", "source": 3}', '{"kind": []}'],
+)
+def test_a_mark_that_is_damaged_or_claims_too_much_is_refused(own: Path, tmp_path: Path, mark: str) -> None:
+    """Anybody may put one into an archive; nobody makes it PaddleClas's own with that."""
+    (own / MADE).write_text(mark)
     with pytest.raises(ArchiveError, match=r"made_by_tritonclas\.json is damaged"):
-        fetch(TINY, str(made.folder), tmp_path / "work")
+        fetch(TINY, str(own), tmp_path / "work")
 
 
 @pytest.fixture
@@ -208,4 +227,4 @@ def test_a_folder_that_cant_be_written_is_named(own: Path, tmp_path: Path) -> No
 
     assert result.exit_code == 1
     assert result.output.count("\n") == 1
-    assert f"couldn't write {tmp_path}/file/out/EfficientNetB0: Not a directory" in result.output
+    assert f"{tmp_path}/file/out/EfficientNetB0 can't be written (Not a directory)" in result.output

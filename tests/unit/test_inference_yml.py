@@ -70,8 +70,9 @@ def test_an_archive_without_one_says_nothing(tmp_path: Path) -> None:
 
 
 def test_what_it_leaves_out_is_not_said(tmp_path: Path) -> None:
-    text = "PreProcess:\n  transform_ops:\n  - ToCHWImage: null\nPostProcess:\n  NormalizeFeatures: null\n"
-    assert read(tmp_path, text) == Described()
+    steps = "- ResizeImage: {resize_short: 256}\n  - CropImage: {size: 224}\n  - NormalizeImage: null\n"
+    text = f"PreProcess:\n  transform_ops:\n  {steps}PostProcess:\n  NormalizeFeatures: null\n"
+    assert read(tmp_path, text) == Described(Preparation(resize_short=256, crop=224, interpolation="linear"))
 
 
 def test_a_short_side_without_an_interpolation_is_linear_as_in_paddleclas(tmp_path: Path) -> None:
@@ -108,7 +109,21 @@ def test_a_side_twice_is_a_square(tmp_path: Path) -> None:
         ("resize_short: 219", "resize_short: 219.5", "ResizeImage has the size 219.5"),
         ("resize_short: 219", "resize_short: true", "ResizeImage has the size True"),
         ("1.0/255.0", "1.0", "scale 1.0"),
-        ("1.0/255.0", "2.0/255.0", "scale 2.0/255.0"),
+        ("1.0/255.0", "2.0/255.0", "scale '2.0/255.0'"),
+        ("1.0/255.0", "[1.0/255.0]", "scale .* must be a number"),
+        ("- CropImage:\n      size: 192", "- ToCHWImage: null", "transform_ops has no CropImage"),
+        ("- ResizeImage:", "- RandCropImage:", "transform_ops has RandCropImage"),
+        (
+            "  - ToCHWImage: null",
+            "  - CropImage: {size: 160}",
+            "has the steps ResizeImage, CropImage, Norm.*, CropImage:",
+        ),
+        (
+            "  transform_ops:",
+            "  transform_ops:\n  - CropImage: {size: 256}",
+            "has the steps CropImage, ResizeImage, Crop",
+        ),
+        ("  - ToCHWImage: null", "  <<: *id001", "merges mappings"),
         ("1.0/255.0", "1.0*255.0", "could not convert"),
         ("1.0/255.0", "one 255th", "could not convert"),
         ("1.0/255.0", "1.0/0", "ZeroDivisionError"),
@@ -132,6 +147,17 @@ def test_what_cant_be_done_is_refused_in_a_line(tmp_path: Path, old: str, new: s
         read(tmp_path, WHOLE.replace(old, new))
     assert "inference.yml" in refusal.value.message
     assert "\n" not in refusal.value.message
+
+
+@pytest.mark.parametrize("place", ["size: 192", "1.0/255.0", "bicubic", "backend: cv2", "'no'"])
+def test_aliases_of_aliases_dont_become_a_message_of_gigabytes(tmp_path: Path, place: str) -> None:
+    levels = [f"level{number}: &level{number} [{', '.join([f'*level{number - 1}'] * 9)}]" for number in range(1, 12)]
+    bomb = "\n".join(["level0: &level0 [x]", *levels])
+    key, _, _ = place.rpartition(" ")
+    text = bomb + "\n" + WHOLE.replace(place, f"{key} *level11".strip())
+    with pytest.raises(ArchiveError) as refusal:
+        read(tmp_path, text)
+    assert len(refusal.value.message) < 1000
 
 
 def test_a_file_that_is_no_description_isnt_read_in_part(tmp_path: Path) -> None:

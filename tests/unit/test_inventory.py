@@ -150,8 +150,13 @@ def test_what_a_killed_populate_left_has_no_weights(repository: Path) -> None:
         ("flowers/config.pbtxt", b"max_batch_size: many", "isn't a model configuration", "own"),
         ("flowers_net/config.pbtxt", b"\xff\xfe", "isn't a model configuration", "own"),
         ("preprocess_219_192_linear/config.pbtxt", None, "can't be read", "own"),
-        ("flowers_net/1/model.onnx", b"\x72\x05abc", r"model\.onnx is damaged; populate it again", "unknown"),
-        ("flowers_net/1/model.onnx", b"", r"model\.onnx is damaged", "unknown"),
+        (
+            "flowers_net/1/model.onnx",
+            b"\x72\x05abc",
+            r"model\.onnx is cut short or damaged; populate it again",
+            "unknown",
+        ),
+        ("flowers_net/1/model.onnx", b"", r"model\.onnx is cut short or damaged", "unknown"),
         ("flowers_net/labels.txt", None, r"labels\.txt is missing", "own"),
     ],
 )

@@ -109,6 +109,19 @@ def test_a_b4_of_224_pixels_is_refused_and_explained(archive: Archive, labels: P
     assert (model.crop, model.resize_short, model.interpolation) == (224, 256, "cubic")
 
 
+def test_the_network_of_a_row_at_another_size_is_refused_unless_somebody_says_that_size(
+    archive: Archive, described: Archive, labels: Path
+) -> None:
+    (described.folder / "inference.yml").unlink()
+    own = Own(name="flowers", labels=labels)
+    with pytest.raises(ArchiveError, match=r"has EfficientNetB4's network, and .* evaluated at 380x380 .* --crop 224"):
+        decide(own, archive, taking(224), [B4])
+    assert decide(own, archive, taking(380), [B4]).model.crop == 380
+    said = Own(name="flowers", labels=labels, preparation=Preparation(crop=224))
+    assert decide(said, archive, taking(224), [B4]).model.crop == 224
+    assert decide(own, archive, taking(224), [B4, B0]).model.crop == 224
+
+
 def test_sizes_that_contradict_the_archive_say_who_wants_them(described: Archive) -> None:
     with pytest.raises(ArchiveError, match=r"exported for 224x224 pixels, and its inference\.yml says 192"):
         decide(Own(name="flowers"), described, taking(224))

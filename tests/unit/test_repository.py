@@ -13,6 +13,7 @@ from scripts.archive import WeightsKind
 from scripts.errors import ScriptError
 from scripts.files import write_whole
 from scripts.render import OWN_HEADER, config_path, render
+from scripts.tensorrt.plans import Fingerprint, Record, record_path
 from tritonclas import zoo
 from tritonclas.published import imagenet_labels
 from tritonclas.results import SYNTHETIC_LABEL
@@ -28,7 +29,11 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-def publish(repository: Path, content: bytes = b"onnx", kind: WeightsKind = "official") -> Path:
+#: ONNX models, as far as the repository looks: ir_version 8 and 9.
+OLD, NEW = b"\x08\x08", b"\x08\x09"
+
+
+def publish(repository: Path, content: bytes = NEW, kind: WeightsKind = "official") -> Path:
     with repo.staging(B0.name, repository) as scratch:
         (scratch / "verified.onnx").write_bytes(content)
         return put(scratch / "verified.onnx", kind, repository)
@@ -50,7 +55,7 @@ def labels_of(repository: Path) -> list[str]:
 def test_publish_makes_a_servable_repository(repository: Path) -> None:
     published = publish(repository)
     assert published == repo.onnx_path(B0.name, repository) == repository / NETWORK / "1" / "model.onnx"
-    assert published.read_bytes() == b"onnx"
+    assert published.read_bytes() == NEW
     assert files_in(repository) == {*render([B0]), NETWORK / "1" / "model.onnx", NETWORK / "labels.txt"}
     repo.check_servable("EfficientNetB0", repository)
 
@@ -62,9 +67,49 @@ def test_every_model_gets_a_version(repository: Path, name: str) -> None:
 
 
 def test_publish_again_replaces_the_weights(repository: Path) -> None:
-    publish(repository, b"old", "synthetic")
-    publish(repository, b"new")
-    assert repo.onnx_path(B0.name, repository).read_bytes() == b"new"
+    publish(repository, OLD, "synthetic")
+    publish(repository, NEW)
+    assert repo.onnx_path(B0.name, repository).read_bytes() == NEW
+    assert labels_of(repository) == list(imagenet_labels())
+
+
+def planned(repository: Path, onnx: bytes, profile: str = "t4-fp16") -> Path:
+    """A plan that was built from those weights, with its record."""
+    version = repo.onnx_path(B0.name, repository).parent
+    plan, source = version / f"{profile}.plan", version.parent / "built-from.onnx"
+    plan.write_bytes(b"plan")
+    source.write_bytes(onnx)
+    Record("Tesla T4", "10.4.0", (), Fingerprint.of(source), Fingerprint.of(plan)).write(plan)
+    source.unlink()
+    return plan
+
+
+def test_plans_of_other_weights_go_and_those_of_the_same_stay(repository: Path) -> None:
+    publish(repository, OLD, "synthetic")
+    stale, unknown, current = (planned(repository, *of) for of in [(OLD,), (NEW, "t4-fp32"), (NEW, "v100-fp16")])
+    record_path(unknown).unlink()
+    publish(repository, NEW)
+    assert not stale.exists()
+    assert not record_path(stale).exists()
+    assert not unknown.exists()
+    assert current.exists()
+    assert Record.read(current) is not None
+
+
+def test_a_plan_of_random_weights_is_gone_before_classes_get_names(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(repository, OLD, "synthetic")
+    plan = planned(repository, OLD)
+    move = repo.move_onnx
+
+    def moved(staged: Path, target: Path) -> None:
+        assert not plan.exists()
+        assert labels_of(repository)[0].startswith(SYNTHETIC_LABEL)
+        move(staged, target)
+
+    monkeypatch.setattr(repo, "move_onnx", moved)
+    publish(repository, NEW)
     assert labels_of(repository) == list(imagenet_labels())
 
 
@@ -104,6 +149,14 @@ def test_an_own_model_of_another_size_is_refused_and_nothing_is_written(reposito
     with pytest.raises(ScriptError, match=r"flowers/config\.pbtxt is of a model with other sizes"):
         repo.write_configs(replace(OWN, classes=3, crop=48, resize_short=54), repository)
     assert files_in(repository) == before
+
+
+def test_an_own_model_s_largest_batch_is_not_changed_silently(repository: Path) -> None:
+    repo.write_configs(OWN, repository)
+    why = r"flowers/config\.pbtxt says max_batch_size 4, not 16; give --max-batch-size 4, or first remove"
+    with pytest.raises(ScriptError, match=why):
+        repo.write_configs(replace(OWN, max_batch_size=16), repository)
+    assert "max_batch_size: 4" in (repository / config_path(OWN.name)).read_text()
 
 
 def test_pictures_of_the_zoo_s_models_may_be_prepared_by_hand(repository: Path) -> None:
@@ -160,6 +213,15 @@ def test_only_one_process_stages_a_model(repository: Path) -> None:
         pass
 
 
+def test_who_waits_in_vain_leaves_the_lock_to_its_holder(repository: Path) -> None:
+    with repo.locked(B0.name, repository) as folder:
+        for _ in range(2):
+            with pytest.raises(ScriptError, match="another process"), repo.locked(B0.name, repository):
+                pass
+            assert (folder / ".lock").exists()
+    assert not folder.exists()
+
+
 def test_models_are_staged_independently(repository: Path) -> None:
     with repo.staging(B0.name, repository), repo.staging("EfficientNetB1", repository):
         pass
@@ -172,12 +234,12 @@ def fail_while_staging(repository: Path) -> None:
 
 
 def test_a_failure_leaves_the_old_model_and_frees_the_lock(repository: Path) -> None:
-    publish(repository, b"old")
+    publish(repository, OLD)
     with pytest.raises(ScriptError, match="it broke") as failure:
         fail_while_staging(repository)
-    assert repo.onnx_path(B0.name, repository).read_bytes() == b"old"
+    assert repo.onnx_path(B0.name, repository).read_bytes() == OLD
     assert not list((repository / NETWORK).glob(".populate-*"))
-    publish(repository, b"new")  # while `failure`, and with it the frames of the failed run, is still there
+    publish(repository, NEW)  # while `failure`, and with it the frames of the failed run, is still there
     assert failure.value.message == "it broke"
 
 

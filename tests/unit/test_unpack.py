@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts import unpack as unpack_module
-from scripts.errors import ArchiveError
+from scripts.errors import ScriptError
 from scripts.unpack import MAX_BESIDE_BYTES, MAX_MEMBERS, unpack
 from tests.unit.tar_files import WHOLE, tar
 
@@ -23,7 +23,7 @@ def unpacked(body: bytes, tmp_path: Path) -> dict[str, bytes]:
 
 
 def refusal(body: bytes, tmp_path: Path) -> str:
-    with pytest.raises(ArchiveError) as caught:
+    with pytest.raises(ScriptError) as caught:
         unpacked(body, tmp_path)
     assert list((tmp_path / "place").iterdir()) == []
     assert "\n" not in caught.value.message
@@ -198,4 +198,4 @@ def test_a_full_disk_is_named_and_nothing_is_left(tmp_path: Path, monkeypatch: p
 
     monkeypatch.setattr(unpack_module.shutil, "copyfileobj", full)
 
-    assert "No space left on device; make room there" in refusal(tar(FLAT), tmp_path)
+    assert "(No space left on device); make room there" in refusal(tar(FLAT), tmp_path)
