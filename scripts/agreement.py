@@ -16,6 +16,9 @@ Rows = NDArray[np.float32]
 #: How far from 1 a row of probabilities may sum: 1000 roundings of float32, generously.
 _SUM_TOLERANCE = 1e-4
 _TOP = 5
+#: By how much more than the tolerance the answers to different pictures must differ: a network that is wrong would
+#: otherwise pass where all answers are nearly the same.
+_VARIETY = 10
 _UNTOLD = (
     "its weights are damaged, or it can't tell these pictures apart; then give --pictures a folder with some of its own"
 )
@@ -88,8 +91,8 @@ def _check_variety(found: Sequence[Rows], tolerance: float) -> None:
     """VerificationError if agreement would prove nothing: one answer to all pictures, or one class with 100 % each."""
     rows = np.concatenate(found)
     spread = float(np.abs(rows - rows[0]).max())
-    if spread <= tolerance:
-        raise _refusal(f"the model answers the same for every picture, to {spread:.0e}: {_UNTOLD}")
+    if spread <= _VARIETY * tolerance:
+        raise _refusal(f"the model answers the same for every picture, to {spread:.1g}: {_UNTOLD}")
     if rows.max(axis=1).min() >= 1 - tolerance:
         raise _refusal(f"the model is certain of one class for every picture, even for noise: {_UNTOLD}")
 

@@ -143,6 +143,10 @@ FAIR: list[Rows] = [
 ]
 
 
+#: As much as may differ, from one class to another.
+SHIFT = np.array([[LIMIT, 0, 0, 0, 0, -LIMIT]], np.float32)
+
+
 def test_equal_answers_agree() -> None:
     assert judge(ASKED, FAIR, FAIR, 6, LIMIT) == Agreement(0.0, 1, 1, top5_equal=True, tolerance=LIMIT)
 
@@ -164,6 +168,7 @@ def test_just_more_than_the_tolerance_is_refused() -> None:
     ("found", "message"),
     [
         pytest.param([FAIR[0], FAIR[0]], "the same for every picture", id="constant"),
+        pytest.param([FAIR[0], FAIR[0] + 9 * SHIFT], "the same for every picture", id="nearly constant"),
         pytest.param([FAIR[0], FAIR[1] * np.nan], "the ONNX file answers NaN", id="nan"),
         pytest.param([FAIR[0], FAIR[1] * 2], "sum to 2", id="scores"),
         pytest.param([FAIR[0], FAIR[1][:, :5]], r"\(1, 5\) instead of \(1, 6\)", id="classes"),
@@ -173,6 +178,11 @@ def test_just_more_than_the_tolerance_is_refused() -> None:
 def test_degenerate_answers_are_refused_though_paddle_gives_them_too(found: list[Rows], message: str) -> None:
     with pytest.raises(VerificationError, match=message + ".*nothing was published"):
         judge(ASKED, found if message == "certain" or "same" in message else FAIR, found, 6, LIMIT)
+
+
+def test_answers_that_differ_enough_to_tell_a_wrong_network_pass() -> None:
+    found = [FAIR[0], FAIR[0] + 11 * SHIFT]
+    assert judge(ASKED, found, found, 6, LIMIT).difference == 0
 
 
 def test_nan_of_paddle_alone_is_refused() -> None:
