@@ -6,12 +6,12 @@ import multiprocessing
 import os
 import signal
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts import export, pipeline, repository, verify
+from scripts import export, onnx_file, pipeline, repository, verify
 from scripts.own import Own
 from tests.remembering import remembering
 
@@ -28,13 +28,17 @@ MOMENTS = (*pipeline.STEPS, CONVERTING, VERIFYING, CONFIGURING, BEFORE_RENAME, A
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be populated and where; Paddle's answers are in `known`, temporary files go to `scratch`."""
+    """What is to be populated and where; Paddle's answers are in `known`, temporary files go to `scratch`.
+
+    `limits` are those of scripts.onnx_file beyond which weights go into a file of their own.
+    """
 
     own: Own
     weights: Path
     models: Path
     known: Path
     scratch: Path
+    limits: Mapping[str, int]
 
 
 def killed_at(moment: str, work: Work) -> bool:
@@ -48,6 +52,7 @@ def killed_at(moment: str, work: Work) -> bool:
 
 def _populate(moment: str, work: Work) -> None:
     tempfile.tempdir = str(work.scratch)
+    vars(onnx_file).update(work.limits)
     for module in (export, verify):
         module.run_child = remembering(work.known)
     if moment == CONVERTING:

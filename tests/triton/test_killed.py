@@ -13,11 +13,13 @@ import onnxruntime
 import pytest
 
 from scripts import export as export_module
+from scripts import onnx_file
 from scripts import verify as verify_module
 from scripts.archive import Archive
 from scripts.embedded import EmbeddedServer
 from scripts.errors import ScriptError
 from scripts.inventory import inventory
+from scripts.onnx_file import model_file
 from scripts.own import Own
 from scripts.parameters import read_parameters
 from scripts.pipeline import populate
@@ -76,7 +78,7 @@ def models(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def populated(models: Path, old_weights: Path, tmp_path: Path) -> Path:
+def populated(models: Path, old_weights: Path, tmp_path: Path, limits: dict[str, int]) -> Path:
     """A repository that holds the model with other weights."""
     populate(own(tmp_path, "old"), str(old_weights), models)
     return models
@@ -84,7 +86,7 @@ def populated(models: Path, old_weights: Path, tmp_path: Path) -> Path:
 
 def answer(models: Path) -> np.ndarray:
     """What the published file answers, which is proof that it is whole."""
-    session = onnxruntime.InferenceSession(onnx_path(NAME, models))
+    session = onnxruntime.InferenceSession(model_file(onnx_path(NAME, models)))
     pixels = np.random.default_rng(3).integers(0, 256, (1, 32, 32, 3), np.uint8)
     return session.run(None, {"pixels": pixels})[0]
 
@@ -93,12 +95,20 @@ def labels(models: Path) -> str:
     return (models / f"{NAME}_net" / "labels.txt").read_text()
 
 
+@pytest.fixture(params=[{}, {"LARGEST_MESSAGE": 100, "_SMALLEST_OUTSIDE": 100}], ids=["one file", "two files"])
+def limits(request, monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """From how many bytes on weights go into a file of their own."""
+    for name, limit in request.param.items():
+        monkeypatch.setattr(onnx_file, name, limit)
+    return request.param
+
+
 @pytest.fixture
-def kill(new_weights: Path, models: Path, known: Path, tmp_path: Path) -> Callable[[str], None]:
+def kill(new_weights: Path, models: Path, known: Path, tmp_path: Path, limits: dict[str, int]) -> Callable[[str], None]:
     """Populates with the new weights until a moment."""
     elsewhere = tmp_path / "scratch"
     elsewhere.mkdir()
-    work = Work(own(tmp_path, "new"), new_weights, models, known, elsewhere)
+    work = Work(own(tmp_path, "new"), new_weights, models, known, elsewhere, limits)
 
     def at(moment: str) -> None:
         assert killed_at(moment, work)
@@ -116,6 +126,8 @@ def finish(moment: str, weights: Path, models: Path) -> np.ndarray:
     assert (entry.fault, entry.origin) == (None, done.origin)
     assert labels(models).startswith("new 0\nnew 1\n")
     assert not [path for path in models.rglob(".*") if path.name != ".lock"]
+    files = onnx_path(NAME, models)
+    assert not files.is_dir() or len(list(files.iterdir())) == 2
     return answer(models)
 
 
@@ -183,4 +195,4 @@ def expected(models: Path, examples: dict[str, Path]) -> np.ndarray:
     """What the published file answers to the examples."""
     preprocess = Preprocessing(37, 32, "linear")
     pixels = np.stack([preprocess(path.read_bytes()) for path in examples.values()])
-    return onnxruntime.InferenceSession(onnx_path(NAME, models)).run(None, {"pixels": pixels})[0]
+    return onnxruntime.InferenceSession(model_file(onnx_path(NAME, models))).run(None, {"pixels": pixels})[0]
