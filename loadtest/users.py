@@ -25,7 +25,11 @@ class ClassifierUser(User):  # type: ignore[misc]  # Locust publishes no types t
         """Connect; each user begins at other pictures."""
         workload = self.workload
         self.classifier = Classifier(
-            workload.url, workload.model, preprocess=workload.preprocess, timeout_s=workload.timeout_s
+            workload.url,
+            workload.model,
+            preprocess=workload.preprocess,
+            timeout_s=workload.timeout_s,
+            retries=0,  # a failure is to be counted, not hidden in a longer latency
         )
         self.batches = workload.batches(next(self._numbers) * workload.batch_size)
 

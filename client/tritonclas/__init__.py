@@ -12,6 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tritonclas.async_classifier import AsyncClassifier
+    from tritonclas.async_server import AsyncModelServer
     from tritonclas.classifier import Classifier
     from tritonclas.errors import (
         AccessDenied,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AccessDenied",
+    "AsyncClassifier",
+    "AsyncModelServer",
     "Classification",
     "Classifier",
     "DeadlineExceeded",
@@ -50,6 +54,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "AsyncClassifier": "async_classifier",
+    "AsyncModelServer": "async_server",
     "Classifier": "classifier",
     "ImageSource": "images",
     "ModelServer": "server",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from PIL import Image
 
@@ -11,6 +12,18 @@ from tritonclas.errors import InvalidRequest
 #: A year: longer timeouts don't fit the units that gRPC and Triton count them in.
 MAX_TIMEOUT_S = 365 * 86_400.0
 MAX_COUNT = 2**31 - 1
+#: Before a host name that gRPC resolves to several addresses.
+DNS = "dns:///"
+
+
+def endpoints_of(url: str | Sequence[str]) -> tuple[str, ...]:
+    """One endpoint, or several, each once."""
+    endpoints = (url,) if isinstance(url, str) else tuple(dict.fromkeys(url))
+    if not endpoints:
+        raise InvalidRequest("there is no endpoint; give HOST:PORT, or several")
+    for endpoint in endpoints:
+        check_endpoint(endpoint.removeprefix(DNS) if len(endpoints) == 1 else endpoint)
+    return endpoints
 
 
 def check_endpoint(url: str) -> None:

@@ -70,7 +70,7 @@ class Route:
 
     target: str
     prepare: Callable[[ImageSource], Payload]
-    request: Callable[..., Any]
+    request: Callable[[str, Sequence[Any], int | None, float], Any]
 
 
 def server_side(model: str) -> Route:
@@ -122,9 +122,8 @@ def infer(
     }
     while pending := [index for index in batch.payloads if index not in results]:
         payloads = [batch.payloads[index] for index in pending]
-        request = route.request(route.target, payloads, top_k=top_k, timeout_s=call.deadline.remaining_s)
         try:
-            answer = yield from call.rpc("ModelInfer", request)
+            answer = yield from call.rpc_in_time("ModelInfer", partial(route.request, route.target, payloads, top_k))
         except InvalidRequest as error:
             results |= _rejected(call, batch, pending, error)
         else:
@@ -154,6 +153,13 @@ def server_is(call: Call, method: str, request: Any) -> Exchange[bool]:
     except (ServerUnavailable, ModelNotFound, ModelNotReady, DeadlineExceeded):
         return False
     return bool(getattr(answer, "live", False) or getattr(answer, "ready", False))
+
+
+def ready(call: Call) -> Exchange[bool]:
+    """Whether the call's model answers requests, or if it has none the server."""
+    if call.model is None:
+        return server_is(call, "ServerReady", _messages.server_ready())
+    return server_is(call, "ModelReady", _messages.model_ready(call.model))
 
 
 def wait_ready(call: Call, models: Sequence[str]) -> Exchange[None]:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from tritonclas._arguments import check_timeout
 from tritonclas._faults import error_class
+from tritonclas._retry import Retries
 from tritonclas.errors import DeadlineExceeded, TritonClasError
 
 T = TypeVar("T")
@@ -38,9 +39,13 @@ class Pause:
 
 @dataclass(frozen=True)
 class Prepare:
-    """Work that reads files or takes the processor for a while, to be done wherever that holds nobody up."""
+    """Work to be done before a request; unless `quick`, it reads files or takes the processor for a while.
+
+    Then it is done wherever that holds nobody up.
+    """
 
     work: Callable[[], Any]
+    quick: bool = False
 
 
 Step = Rpc | Pause | Prepare
@@ -77,30 +82,54 @@ class Deadline:
 
 @dataclass
 class Call:
-    """One call of a user: whom it goes to, until when, and how many requests it has sent."""
+    """One call of a user: whom it goes to, until when, and how many requests it has sent.
+
+    `retries` says which of them are sent again; without, none is.
+    """
 
     endpoint: str
     deadline: Deadline
     model: str | None = None
+    retries: Retries | None = None
     attempts: int = 0
 
     @classmethod
-    def within(cls, timeout_s: float, endpoint: str, model: str | None = None) -> Call:
+    def within(cls, timeout_s: float, endpoint: str, model: str | None = None, retries: Retries | None = None) -> Call:
         """A call that begins now and may take so many seconds; InvalidRequest if that isn't a sensible number."""
         check_timeout(timeout_s)
-        return cls(endpoint, Deadline.after(timeout_s), model)
+        if retries:
+            retries.begin()
+        return cls(endpoint, Deadline.after(timeout_s), model, retries)
 
     def rpc(self, method: str, request: Any) -> Exchange[Any]:
-        """Exchange one message; any failure becomes an error of this package with the call's context."""
+        """Exchange one message; any failure becomes an error of this package with the call's context.
+
+        A failure that may pass is tried again as long as the deadline allows; it is the last one that is raised.
+        """
+        return self.rpc_in_time(method, lambda left_s: request)
+
+    def rpc_in_time(self, method: str, request: Callable[[float], Any]) -> Exchange[Any]:
+        """The same with a message that depends on the seconds left for it, made for each attempt."""
+        tried = 0
+        while True:
+            left_s = self._time_left_s()
+            try:
+                return (yield Rpc(method, request(left_s), left_s))
+            except RpcFault as fault:
+                tried += 1
+                kind, message = error_class(fault.code, fault.message)
+                pause_s = self.retries.pause_s(kind, tried) if self.retries else None
+                if pause_s is None or pause_s >= self.deadline.remaining_s:
+                    raise self.error(kind, message) from fault
+            yield Pause(pause_s)
+
+    def _time_left_s(self) -> float:
+        """Seconds for the next request, which is counted; DeadlineExceeded if there are none."""
         remaining_s = self.deadline.remaining_s
         if remaining_s <= 0:
             raise self.error(DeadlineExceeded, f"no answer within {self.deadline.total_s:g} s")
         self.attempts += 1
-        try:
-            return (yield Rpc(method, request, remaining_s))
-        except RpcFault as fault:
-            kind, message = error_class(fault.code, fault.message)
-            raise self.error(kind, message) from fault
+        return remaining_s
 
     def error(self, kind: type[TritonClasError], message: str) -> TritonClasError:
         """An error that carries the call's context."""

@@ -12,6 +12,9 @@ from tritonclas.errors import TritonClasError
 
 Kind = type[TritonClasError]
 
+#: Our own message, of requests that were under way when their client was closed.
+CLOSED = "the client was closed"
+
 _BY_CODE: dict[str, Kind] = {
     "UNAVAILABLE": errors.ServerUnavailable,
     "DEADLINE_EXCEEDED": errors.DeadlineExceeded,
@@ -23,7 +26,7 @@ _BY_CODE: dict[str, Kind] = {
     "UNIMPLEMENTED": errors.ServerError,
     "INTERNAL": errors.ServerError,
     "UNKNOWN": errors.ServerError,
-    "CANCELLED": errors.ServerError,
+    "CANCELLED": errors.ServerUnavailable,  # by a server that stops
 }
 
 _BY_MESSAGE: tuple[tuple[str, str, Kind], ...] = (
@@ -31,6 +34,7 @@ _BY_MESSAGE: tuple[tuple[str, str, Kind], ...] = (
     ("UNAVAILABLE", "Request timeout expired", errors.ServerOverloaded),
     ("UNAVAILABLE", "protocol is restricted", errors.AccessDenied),
     ("NOT_FOUND", "has no available versions", errors.ModelNotReady),
+    ("CANCELLED", CLOSED, errors.InvalidRequest),
     ("INTERNAL", "failed to poll from model repository", errors.ModelNotFound),
 )
 

@@ -17,13 +17,13 @@ OUTPUT = "probabilities"
 _NS = 1e-9
 
 
-def infer_encoded(model: str, images: Sequence[bytes], *, top_k: int | None, timeout_s: float) -> Any:
+def infer_encoded(model: str, images: Sequence[bytes], top_k: int | None, timeout_s: float) -> Any:
     """A request to an ensemble: `image`, BYTES [N, 1], one encoded file an element."""
     tensor = service_pb2.ModelInferRequest.InferInputTensor(name="image", datatype="BYTES", shape=[len(images), 1])
     return _infer(model, tensor, b"".join(_elements(images)), top_k, timeout_s)
 
 
-def infer_pixels(model: str, crops: Sequence[Pixels], *, top_k: int | None, timeout_s: float) -> Any:
+def infer_pixels(model: str, crops: Sequence[Pixels], top_k: int | None, timeout_s: float) -> Any:
     """A request to a network: `pixels`, UINT8 [N, crop, crop, 3]."""
     shape = [len(crops), *crops[0].shape]
     tensor = service_pb2.ModelInferRequest.InferInputTensor(name="pixels", datatype="UINT8", shape=shape)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tritonclas import _core, _messages
 from tritonclas._arguments import check_counts
 from tritonclas._exchange import Call, Exchange, Prepare
+from tritonclas._retry import MAX_RETRIES, Retries
 from tritonclas.errors import AccessDenied, ImageRejected, InvalidRequest
 from tritonclas.images import ImageSource
 from tritonclas.results import Classification
@@ -24,23 +25,28 @@ Place = Literal["server", "client"]
 USUAL_BATCH_SIZE = 8
 
 
+def session(model: str, preprocess: Place, retries: int) -> Session:
+    """What a client is asked for; InvalidRequest if it makes no sense."""
+    if preprocess not in ("server", "client"):
+        raise InvalidRequest(f"preprocess is {preprocess!r}; it must be 'server' or 'client'")
+    if not 0 <= retries <= MAX_RETRIES:
+        raise InvalidRequest(f"retries is {retries}; it must be from 0 to {MAX_RETRIES}")
+    return Session(model, preprocess, Retries(retries))
+
+
 @dataclass
 class Session:
-    """One model on one endpoint, and what has been read of its configuration; shared by all calls of a client."""
+    """One model, and what has been read of its configuration; shared by all calls of a client."""
 
-    endpoint: str
     model: str
     preprocess: Place
+    retries: Retries
     _facts: _core.ModelFacts | None = field(default=None, init=False)
     _route: _core.Route | None = field(default=None, init=False)
 
-    def __post_init__(self) -> None:
-        if self.preprocess not in ("server", "client"):
-            raise InvalidRequest(f"preprocess is {self.preprocess!r}; it must be 'server' or 'client'")
-
-    def call(self, timeout_s: float) -> Call:
+    def call(self, timeout_s: float, endpoint: str) -> Call:
         """A call that begins now."""
-        return Call.within(timeout_s, self.endpoint, self.model)
+        return Call.within(timeout_s, endpoint, self.model, self.retries)
 
     def classify(
         self, call: Call, images: Sequence[ImageSource], first: int, top_k: int
@@ -80,7 +86,8 @@ class Session:
         read: Callable[[Any], Sequence[T]],
     ) -> Exchange[list[T | ImageRejected]]:
         route = yield from self._its_route(call)
-        batch = yield Prepare(partial(_core.prepare, route, images, first))
+        quick = self.preprocess == "server" and all(isinstance(image, bytes) for image in images)
+        batch = yield Prepare(partial(_core.prepare, route, images, first), quick)
         return (yield from _core.infer(call, route, batch, top_k, read))
 
     def _its_route(self, call: Call) -> Exchange[_core.Route]:

@@ -2,71 +2,115 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
 import grpc
 from tritonclient.grpc import service_pb2_grpc
 
+from tritonclas import _channel
 from tritonclas._exchange import Exchange, Prepare, Rpc, RpcFault, Step
+from tritonclas._faults import CLOSED
 
 T = TypeVar("T")
 
-#: Answers are a few kilobytes a picture; probabilities of a large batch stay far below this.
-_MAX_ANSWER_BYTES = 64 * 2**20
-#: The reasons why the pictures of a batch are rejected travel in the status message, which gRPC counts as metadata.
-_MAX_REASONS_BYTES = 2**20
 
-_CHANNEL_OPTIONS = (
-    ("grpc.max_send_message_length", -1),  # Triton's own limit holds
-    ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
-    ("grpc.max_metadata_size", _MAX_REASONS_BYTES),
-    # A server that has come up is noticed soon, not after gRPC's usual back-off of up to two minutes.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    ("grpc.enable_retries", 0),  # gRPC can't tell an overloaded server from a lost connection
-)
+class UnderWay:
+    """Calls that are given up together, from another thread than those that wait for them."""
+
+    def __init__(self) -> None:
+        self._calls: set[grpc.Future] = set()
+        self._given_up = False
+        self._lock = threading.Lock()
+
+    def wait_for(self, call: Any) -> Any:
+        """Its reply; grpc's errors if it fails or is given up."""
+        with self._lock:
+            self._calls.add(call)
+        try:
+            if self._given_up:
+                call.cancel()
+            return call.result()
+        finally:
+            with self._lock:
+                self._calls.discard(call)
+
+    def give_up(self) -> None:
+        """Cancel them, and those that are still to come."""
+        self._given_up = True
+        with self._lock:
+            calls = list(self._calls)
+        for call in calls:
+            call.cancel()
 
 
 class Transport(Protocol):
     """What a client needs of the network; tests put a scripted one in its place."""
 
-    def call(self, rpc: Rpc) -> Any:
-        """The reply to one call; RpcFault if it fails."""
+    def call(self, rpc: Rpc, under_way: UnderWay | None = None) -> Any:
+        """The reply to one call, which may be given up with others; RpcFault if it fails or is."""
 
     def close(self) -> None:
         """End all connections."""
 
 
 class GrpcTransport:
-    """One channel to one endpoint, shared by all threads."""
+    """One channel to one or several endpoints, made for the first call and shared by all threads."""
 
-    def __init__(self, endpoint: str) -> None:
-        self._channel = grpc.insecure_channel(endpoint, options=_CHANNEL_OPTIONS)
-        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+    def __init__(self, endpoints: Sequence[str]) -> None:
+        self._endpoints = endpoints
+        self._channel: Any = None
+        self._stub: Any = None
+        self._closed = False
+        self._lock = threading.Lock()
 
-    def call(self, rpc: Rpc) -> Any:
-        """The reply to one call; RpcFault if it fails."""
+    def call(self, rpc: Rpc, under_way: UnderWay | None = None) -> Any:
+        """The reply to one call, which may be given up with others; RpcFault if it fails or is."""
+        method = getattr(self._stub or self._connect(), rpc.method)
         try:
-            return getattr(self._stub, rpc.method)(rpc.request, timeout=rpc.timeout_s)
+            if under_way is None:
+                return method(rpc.request, timeout=rpc.timeout_s)
+            return under_way.wait_for(method.future(rpc.request, timeout=rpc.timeout_s))
+        except grpc.FutureCancelledError as error:
+            raise RpcFault("CANCELLED", CLOSED) from error
         except grpc.RpcError as error:
-            raise RpcFault(error.code().name, error.details() or "") from error
+            raise fault(error, closed=self._closed) from error
         except ValueError as error:  # gRPC's way to say that the channel is closed
-            raise RpcFault("CANCELLED", "the client is closed") from error
+            raise RpcFault("CANCELLED", CLOSED) from error
 
     def close(self) -> None:
         """End all connections; calls under way fail."""
-        self._channel.close()
+        with self._lock:
+            self._closed = True
+            if self._channel is not None:
+                self._channel.close()
+
+    def _connect(self) -> Any:
+        with self._lock:
+            if self._closed:
+                raise RpcFault("CANCELLED", CLOSED)
+            if self._stub is None:
+                target, options = _channel.channel_of(self._endpoints)
+                self._channel = grpc.insecure_channel(target, options=options)
+                self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+            return self._stub
 
 
-def carry_out(exchange: Exchange[T], transport: Transport) -> T:
-    """Run an exchange to its end and return its result."""
+def fault(error: Any, *, closed: bool) -> RpcFault:
+    """A failed gRPC call in the protocol's vocabulary; `closed` says whether its client was closed meanwhile."""
+    code, details = error.code().name, error.details() or ""
+    return RpcFault(code, CLOSED if closed and code == "CANCELLED" else details)
+
+
+def carry_out(exchange: Exchange[T], transport: Transport, under_way: UnderWay | None = None) -> T:
+    """Run an exchange to its end and return its result; its calls are given up with those `under_way`."""
     try:
         step = next(exchange)
         while True:
             try:
-                reply = _perform(step, transport)
+                reply = _perform(step, transport, under_way)
             except RpcFault as fault:
                 step = exchange.throw(fault)
             else:
@@ -75,9 +119,9 @@ def carry_out(exchange: Exchange[T], transport: Transport) -> T:
         return end.value  # type: ignore[no-any-return]
 
 
-def _perform(step: Step, transport: Transport) -> Any:
+def _perform(step: Step, transport: Transport, under_way: UnderWay | None) -> Any:
     if isinstance(step, Rpc):
-        return transport.call(step)
+        return transport.call(step, under_way)
     if isinstance(step, Prepare):
         return step.work()
     time.sleep(step.seconds)

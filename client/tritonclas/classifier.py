@@ -16,8 +16,9 @@ from tritonclas import _core
 from tritonclas._arguments import check_counts, check_several
 from tritonclas._client import DEFAULT_TIMEOUT_S, Client
 from tritonclas._exchange import Call
-from tritonclas._session import Session
-from tritonclas._transport import Transport
+from tritonclas._retry import USUAL_RETRIES
+from tritonclas._session import session
+from tritonclas._transport import Transport, UnderWay
 from tritonclas.errors import ImageRejected
 from tritonclas.images import ImageSource
 from tritonclas.results import Classification
@@ -26,12 +27,17 @@ T = TypeVar("T")
 
 
 class Classifier(Client):
-    """Classifies images with one model of one Triton server. Threads may share it.
+    """Classifies images with one model on Triton. Threads may share it, forked processes may not.
 
-    `url` is Triton's gRPC endpoint, HOST:PORT. With `preprocess="server"` the encoded files are sent to the
-    ensemble; with `"client"` they are decoded and cropped here and the crops are sent to the network: less
-    work for the server, and fewer bytes where files are large. Both give the same answers. `timeout_s` is
-    the total time in seconds that a call may take.
+    `url` is Triton's gRPC endpoint, HOST:PORT. A list of several servers' endpoints, or `dns:///HOST:PORT` for all
+    addresses of a name, shares the requests out to those that are connected (gRPC's round_robin).
+
+    With `preprocess="server"` the encoded files are sent to the ensemble; with `"client"` they are decoded and cropped
+    here and the crops are sent to the network: less work for the server, and fewer bytes where files are large. Both
+    give the same answers.
+
+    `timeout_s` is the total time in seconds that a call may take. Within it, a request that nobody answered is sent
+    again, at most `retries` times and after a random pause; one that an overloaded server refused is not.
 
         with Classifier("localhost:8001", "EfficientNetB0") as classifier:
             print(classifier.classify("cat.jpg").top.name)
@@ -41,14 +47,15 @@ class Classifier(Client):
 
     def __init__(
         self,
-        url: str,
+        url: str | Sequence[str],
         model: str,
         *,
         preprocess: Literal["server", "client"] = "server",
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        retries: int = USUAL_RETRIES,
         transport: Transport | None = None,
     ) -> None:
-        self._session = Session(url, model, preprocess)
+        self._session = session(model, preprocess, retries)
         super().__init__(url, timeout_s, transport)
         self.model = model
         self.preprocess = preprocess
@@ -69,12 +76,14 @@ class Classifier(Client):
         """Classify any number of images lazily, in order: one result for each, an ImageRejected for a bad one.
 
         Images are sent `batch_size` to a request (8 unless the model takes fewer), with at most `in_flight`
-        requests under way; no more of `images` is read than these need. `timeout_s` holds for each request.
+        requests under way; no more of `images` is read than these need. `timeout_s` holds for each request. Whoever
+        leaves early cancels what is under way.
         """
         check_several(images)
         check_counts(top_k=top_k, batch_size=1 if batch_size is None else batch_size, in_flight=in_flight)
-        answer = partial(self._classify_batch, top_k=top_k, timeout_s=timeout_s)
-        return self._pipelined(answer, images, batch_size, in_flight)
+        under_way = UnderWay()
+        answer = partial(self._classify_batch, top_k=top_k, timeout_s=timeout_s, under_way=under_way)
+        return self._pipelined(answer, under_way, images, batch_size, in_flight)
 
     def probabilities(self, images: Iterable[ImageSource], *, timeout_s: float | None = None) -> NDArray[np.float32]:
         """Probabilities of all classes, float32 [N, classes], in as few requests as the model's batch size allows."""
@@ -89,33 +98,40 @@ class Classifier(Client):
         return f"Classifier({self.url!r}, {self.model!r}, preprocess={self.preprocess!r})"
 
     def _classify_batch(
-        self, images: Sequence[ImageSource], first: int, top_k: int, timeout_s: float | None
+        self,
+        images: Sequence[ImageSource],
+        first: int,
+        top_k: int,
+        timeout_s: float | None,
+        under_way: UnderWay | None = None,
     ) -> list[Classification | ImageRejected]:
-        return self._carry_out(self._session.classify(self._call(timeout_s), images, first, top_k))
+        return self._carry_out(self._session.classify(self._call(timeout_s), images, first, top_k), under_way)
 
     def _pipelined(
         self,
         answer: Callable[[Sequence[ImageSource], int], list[T]],
+        under_way: UnderWay,
         images: Iterable[ImageSource],
         batch_size: int | None,
         in_flight: int,
     ) -> Generator[T, None, None]:
-        """Answers in order, with at most `in_flight` batches under way; leaving early cancels what hasn't begun."""
+        """Answers in order, with at most `in_flight` batches under way; leaving early cancels them."""
         size = batch_size or self._carry_out(self._session.usual_batch_size(self._call(None)))
         source = iter(images)
-        under_way: deque[Future[list[T]]] = deque()
+        answers: deque[Future[list[T]]] = deque()
         first = 0
         pool = ThreadPoolExecutor(in_flight)
         try:
             while True:
-                while len(under_way) < in_flight and (batch := list(islice(source, size))):
-                    under_way.append(pool.submit(answer, batch, first))
+                while len(answers) < in_flight and (batch := list(islice(source, size))):
+                    answers.append(pool.submit(answer, batch, first))
                     first += len(batch)
-                if not under_way:
+                if not answers:
                     return
-                yield from under_way.popleft().result()
+                yield from answers.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+            under_way.give_up()
 
     def _call(self, timeout_s: float | None) -> Call:
-        return self._session.call(self._timeout_s(timeout_s))
+        return self._session.call(self._timeout_s(timeout_s), self.url)

@@ -26,11 +26,7 @@ class ModelServer(Client):
 
     def ready(self, model: str | None = None) -> bool:
         """True if the server, or this model on it, answers requests."""
-        if model is None:
-            question = _core.server_is(self._call(), "ServerReady", _messages.server_ready())
-        else:
-            question = _core.server_is(self._call(model), "ModelReady", _messages.model_ready(model))
-        return self._carry_out(question)
+        return self._carry_out(_core.ready(self._call(model)))
 
     def wait_ready(self, models: str | Sequence[str] = (), *, timeout_s: float | None = None) -> None:
         """Wait until the server and these models answer requests; DeadlineExceeded if that takes too long."""

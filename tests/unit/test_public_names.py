@@ -12,6 +12,8 @@ import tritonclas
 
 NAMES = [
     "AccessDenied",
+    "AsyncClassifier",
+    "AsyncModelServer",
     "Classification",
     "Classifier",
     "DeadlineExceeded",
@@ -56,7 +58,7 @@ def test_other_names_are_not() -> None:
         tritonclas.Classifer  # noqa: B018
 
 
-@pytest.mark.parametrize("name", ["Classifier", "ModelServer"])
+@pytest.mark.parametrize("name", ["AsyncClassifier", "AsyncModelServer", "Classifier", "ModelServer"])
 def test_public_methods_are_documented(name: str) -> None:
     methods = inspect.getmembers(getattr(tritonclas, name), inspect.isfunction)
     assert all(method.__doc__ for called, method in methods if not called.startswith("_"))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from tests.wire.blocking import Blocking
 from tests.wire.scripted import MODEL, Service, serving
-from tritonclas import Classifier, ModelServer
+from tritonclas import AsyncClassifier, AsyncModelServer, Classifier, ModelServer
 
 
 @pytest.fixture
@@ -23,18 +26,48 @@ def url(service: Service) -> Iterator[str]:
         yield endpoint
 
 
+@pytest.fixture(params=[False, True], ids=["blocking", "asyncio"])
+def asynchronous(request: pytest.FixtureRequest) -> bool:
+    """Whether the clients are the async ones; tests don't see the difference."""
+    return bool(request.param)
+
+
 @pytest.fixture
-def classifier(url: str) -> Iterator[Classifier]:
+def connect(asynchronous: bool) -> Iterator[Callable[..., Classifier]]:
+    """Makes clients for the scripted model: connect(url, **options)."""
+    with contextlib.ExitStack() as stack:
+
+        def make(url: str, **options: Any) -> Any:
+            client = (
+                Blocking(AsyncClassifier(url, MODEL, **options)) if asynchronous else Classifier(url, MODEL, **options)
+            )
+            return stack.enter_context(client)
+
+        yield make
+
+
+@pytest.fixture
+def connect_server(asynchronous: bool) -> Iterator[Callable[..., ModelServer]]:
+    """Makes clients for the server."""
+    with contextlib.ExitStack() as stack:
+
+        def make(url: str, **options: Any) -> Any:
+            client = Blocking(AsyncModelServer(url, **options)) if asynchronous else ModelServer(url, **options)
+            return stack.enter_context(client)
+
+        yield make
+
+
+@pytest.fixture
+def classifier(connect: Callable[..., Classifier], url: str) -> Classifier:
     """A client for the scripted model."""
-    with Classifier(url, MODEL, timeout_s=20) as client:
-        yield client
+    return connect(url, timeout_s=20)
 
 
 @pytest.fixture
-def control(url: str) -> Iterator[ModelServer]:
+def control(connect_server: Callable[..., ModelServer], url: str) -> ModelServer:
     """A client for the server."""
-    with ModelServer(url, timeout_s=20) as client:
-        yield client
+    return connect_server(url, timeout_s=20)
 
 
 @pytest.fixture

@@ -98,15 +98,20 @@ class Hang:
         self._released.set()
 
 
-@contextlib.contextmanager
-def serving(service: Service) -> Iterator[str]:
+def serving(service: Service) -> contextlib.AbstractContextManager[str]:
     """Serve on a free port; yields HOST:PORT."""
+    return serving_at(service, 0)
+
+
+@contextlib.contextmanager
+def serving_at(service: Service, port: int) -> Iterator[str]:
+    """Serve on this port, or on a free one; yields HOST:PORT."""
     pool = ThreadPoolExecutor(32)
     server = grpc.server(pool)
     methods = {method: _handler(service, method) for method in _METHODS}
     servicer = type("Servicer", (service_pb2_grpc.GRPCInferenceServiceServicer,), methods)()
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(f"127.0.0.1:{port}")
     server.start()
     try:
         yield f"127.0.0.1:{port}"

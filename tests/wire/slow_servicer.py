@@ -18,16 +18,24 @@ from tritonclient.grpc import service_pb2_grpc
 MODEL = "EfficientNetB0"
 _STEPS = ("preprocess_256_224_cubic", f"{MODEL}_net")
 _CLASSES = 1000
-_QUEUE_IS_FULL = f"in ensemble '{MODEL}', Exceeds maximum queue size"
+QUEUE_IS_FULL = grpc.StatusCode.UNAVAILABLE, f"in ensemble '{MODEL}', Exceeds maximum queue size"
+NOT_LOADED = grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{MODEL}' has no available versions"
 
 
 class SlowServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
     """Answers `latency_s` after it was asked, any number of requests at a time; refuses every `refuse_every`-th."""
 
-    def __init__(self, latency_s: float = 0.2, refuse_every: int = 0, label: str = "tabby") -> None:
+    def __init__(
+        self,
+        latency_s: float = 0.2,
+        refuse_every: int = 0,
+        label: str = "tabby",
+        refusal: tuple[grpc.StatusCode, str] = QUEUE_IS_FULL,
+    ) -> None:
         self.latency_s = latency_s
         self.refuse_every = refuse_every
         self.label = label
+        self.refusal = refusal
         self.batches: list[tuple[str, int]] = []
         self.most_at_a_time = 0
         self.over = threading.Event()
@@ -64,7 +72,7 @@ class SlowServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
             return self._classes(top_k)
         self._wait(request)
         if self.refuse_every and next(self._numbers) % self.refuse_every == 0:
-            context.abort(grpc.StatusCode.UNAVAILABLE, _QUEUE_IS_FULL)
+            context.abort(*self.refusal)
         return _probabilities(request.inputs[0].shape[0])
 
     def _wait(self, request) -> None:

@@ -28,6 +28,8 @@ from tritonclas import (
 )
 from tritonclas.preprocess import Preprocessing
 
+Connect = Callable[..., Classifier]
+
 
 def test_classify(service: Service, classifier: Classifier, examples: dict[str, Path]) -> None:
     result = classifier.classify(b"282:tiger cat", top_k=3)
@@ -64,10 +66,10 @@ def test_probabilities(service: Service, classifier: Classifier, count: int) -> 
     assert classifier.max_batch_size() == 8
 
 
-def test_client_side_preprocessing(service: Service, url: str) -> None:
+def test_client_side_preprocessing(service: Service, url: str, connect: Connect) -> None:
     pixels = [noise(300, 260), noise(224, 224)]
-    with Classifier(url, MODEL, preprocess="client") as classifier:
-        results = list(classifier.classify_many([*pixels, "none.jpg"], top_k=1))
+    classifier = connect(url, preprocess="client")
+    results = list(classifier.classify_many([*pixels, "none.jpg"], top_k=1))
     crops = [Preprocessing(256, CROP, "cubic").crop_pixels(each) for each in pixels]
     (request,) = service.asked("ModelInfer")
     assert (request.model_name, list(request.inputs[0].shape)) == (f"{MODEL}_net", [2, CROP, CROP, 3])
@@ -76,21 +78,22 @@ def test_client_side_preprocessing(service: Service, url: str) -> None:
     assert results[0].model == MODEL
 
 
-def test_the_configuration_is_read_once(service: Service, url: str) -> None:
-    with Classifier(url, MODEL, preprocess="client") as classifier:
-        for _ in range(3):
-            classifier.classify(noise(8, 8))
-            classifier.probabilities([noise(8, 8)])
+def test_the_configuration_is_read_once(service: Service, url: str, connect: Connect) -> None:
+    classifier = connect(url, preprocess="client")
+    for _ in range(3):
+        classifier.classify(noise(8, 8))
+        classifier.probabilities([noise(8, 8)])
     assert len(service.asked("ModelConfig")) == 2
 
 
 @pytest.mark.parametrize("preprocess", ["server", "client"])
-def test_threads_share_a_classifier(url: str, preprocess: Any) -> None:
+def test_threads_share_a_classifier(url: str, connect: Connect, preprocess: Any) -> None:
     def classify(number: int) -> int:
         picture = image(number) if preprocess == "server" else np.full((8, 8, 3), number % 256, np.uint8)
         return classifier.classify(picture, top_k=1).top.index
 
-    with Classifier(url, MODEL, preprocess=preprocess) as classifier, ThreadPoolExecutor(8) as pool:
+    classifier = connect(url, preprocess=preprocess)
+    with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(classify, range(160))) == list(range(160))
 
 
@@ -104,17 +107,16 @@ CALLS: dict[str, Callable[[Classifier], Any]] = {
 @pytest.mark.parametrize("method", ["ModelInfer", "ModelConfig"])
 @pytest.mark.parametrize("name", CALLS)
 def test_the_deadline_holds_when_the_server_hangs(
-    service: Service, classifier: Classifier, name: str, method: str
+    service: Service, classifier: Classifier, connect: Connect, name: str, method: str
 ) -> None:
     if method == "ModelConfig" and name != "probabilities":
-        classifier = Classifier(classifier.url, MODEL, preprocess="client")
+        classifier = connect(classifier.url, preprocess="client")
     service.answers[method] = Hang(service.answers[method])
     begin = time.monotonic()
     with pytest.raises(DeadlineExceeded, match=f"{MODEL} at {classifier.url}: no answer within") as caught:
         CALLS[name](classifier)
     assert 0.15 < time.monotonic() - begin < 3
     assert caught.value.attempts >= 1
-    classifier.close()
 
 
 def test_the_server_is_told_how_long_the_answer_is_wanted(service: Service, classifier: Classifier) -> None:
@@ -156,9 +158,9 @@ def test_errors_of_the_server(
     assert len(service.requests) == 1
 
 
-def test_nobody_there(nobody: str) -> None:
-    with Classifier(nobody, MODEL) as classifier, pytest.raises(ServerUnavailable, match="no server listens"):
-        classifier.classify(b"1")
+def test_nobody_there(nobody: str, connect: Connect) -> None:
+    with pytest.raises(ServerUnavailable, match="no server listens"):
+        connect(nobody).classify(b"1")
 
 
 def test_a_closed_classifier_says_so(classifier: Classifier) -> None:
@@ -179,6 +181,6 @@ def test_closing_ends_what_is_under_way(service: Service, classifier: Classifier
 
 
 @pytest.mark.parametrize("preprocess", ["gpu", None])
-def test_where_to_preprocess(preprocess: Any) -> None:
+def test_where_to_preprocess(connect: Connect, preprocess: Any) -> None:
     with pytest.raises(InvalidRequest, match="must be 'server' or 'client'"):
-        Classifier("localhost:8001", MODEL, preprocess=preprocess)
+        connect("localhost:8001", preprocess=preprocess)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.slow_servicer import MODEL, SlowServicer, serving
+from tests.wire.slow_servicer import MODEL, NOT_LOADED, QUEUE_IS_FULL, SlowServicer, serving
 
 ROOT = Path(__file__).parents[2]
 LATENCY_S = 0.2
@@ -79,13 +79,20 @@ def test_users_are_served_at_the_same_time_and_the_figures_are_the_servers(tmp_p
     assert f"{cell['images_per_s']:.1f}" in done.stdout
 
 
-def test_failures_are_counted_by_their_kind_and_are_not_throughput(tmp_path):
-    done = sweep(SlowServicer(LATENCY_S, refuse_every=2, label="synthetic weights: class 281"), tmp_path)
+@pytest.mark.parametrize(
+    ("refusal", "kind"),
+    [(QUEUE_IS_FULL, "ServerOverloaded"), (NOT_LOADED, "ModelNotReady")],
+    ids=["full", "not loaded"],
+)
+def test_failures_are_counted_by_their_kind_and_are_not_throughput(tmp_path, refusal, kind):
+    """Also those that the SDK would otherwise have tried again."""
+    servicer = SlowServicer(LATENCY_S, refuse_every=2, label="synthetic weights: class 281", refusal=refusal)
+    done = sweep(servicer, tmp_path)
 
     assert done.returncode == 0, done.stderr
     (cell,) = results(tmp_path)["cells"]
     assert cell["failures"] == pytest.approx(cell["requests"] / 2, abs=USERS)
-    assert cell["failure_kinds"] == {"ServerOverloaded": cell["failures"]}
+    assert cell["failure_kinds"] == {kind: cell["failures"]}
     assert 0.25 * POSSIBLE_PER_S < cell["requests_per_s"] < 0.6 * POSSIBLE_PER_S
     assert cell["synthetic"] is True
 

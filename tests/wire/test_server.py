@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -20,6 +21,8 @@ from tritonclas import (
     ServerUnavailable,
     TritonClasError,
 )
+
+Connect = Callable[..., ModelServer]
 
 NOT_FOUND = refuse(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{MODEL}' is not found")
 NOT_LOADED = refuse(grpc.StatusCode.NOT_FOUND, f"Request for unknown model: '{MODEL}' has no available versions")
@@ -42,15 +45,14 @@ def test_a_model_that_is_not_ready(service: Service, control: ModelServer, answe
     assert control.ready()
 
 
-def test_nobody_is_neither_live_nor_ready(nobody: str) -> None:
-    with ModelServer(nobody) as control:
-        assert (control.live(), control.ready(), control.ready(MODEL)) == (False, False, False)
+def test_nobody_is_neither_live_nor_ready(nobody: str, connect_server: Connect) -> None:
+    control = connect_server(nobody)
+    assert (control.live(), control.ready(), control.ready(MODEL)) == (False, False, False)
 
 
-def test_a_server_that_hangs_is_not_live(service: Service, url: str) -> None:
+def test_a_server_that_hangs_is_not_live(service: Service, url: str, connect_server: Connect) -> None:
     service.answers["ServerLive"] = Hang(service.answers["ServerLive"])
-    with ModelServer(url, timeout_s=0.2) as control:
-        assert not control.live()
+    assert not connect_server(url, timeout_s=0.2).live()
 
 
 def test_health_behind_a_key_is_no_yes_and_no_no(service: Service, control: ModelServer) -> None:
@@ -120,9 +122,9 @@ def test_a_refused_load(service: Service, control: ModelServer, answer: Any, kin
     assert (caught.value.model, caught.value.endpoint, caught.value.attempts) == (MODEL, control.url, 1)
 
 
-def test_errors_without_a_model_name_the_server(nobody: str) -> None:
-    with ModelServer(nobody) as control, pytest.raises(ServerUnavailable, match=f"^{nobody}: no server listens"):
-        control.models()
+def test_errors_without_a_model_name_the_server(nobody: str, connect_server: Connect) -> None:
+    with pytest.raises(ServerUnavailable, match=f"^{nobody}: no server listens"):
+        connect_server(nobody).models()
 
 
 def test_the_deadline_holds(service: Service, control: ModelServer) -> None:
@@ -139,12 +141,12 @@ def test_a_closed_server_client_says_so(control: ModelServer) -> None:
 
 
 @pytest.mark.parametrize("url", ["http://localhost:8000", "localhost", "localhost:", ":8001", "localhost:grpc", "²:²"])
-def test_endpoints(url: str) -> None:
+def test_endpoints(url: str, connect_server: Connect) -> None:
     with pytest.raises(InvalidRequest, match="isn't a gRPC endpoint; give HOST:PORT"):
-        ModelServer(url)
+        connect_server(url)
 
 
 @pytest.mark.parametrize("url", ["localhost:8001", "10.0.0.1:8001", "[::1]:8001", "triton.example:443"])
-def test_no_connection_is_made_before_it_is_needed(url: str) -> None:
-    with ModelServer(url) as control:
-        assert repr(control) == f"ModelServer({url!r})"
+def test_no_connection_is_made_before_it_is_needed(url: str, asynchronous: bool, connect_server: Connect) -> None:
+    kind = "AsyncModelServer" if asynchronous else "ModelServer"
+    assert repr(connect_server(url)) == f"{kind}({url!r})"

@@ -1,0 +1,125 @@
+"""Carries exchanges out over gRPC's asyncio channel."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Protocol, TypeVar
+
+import grpc
+from tritonclient.grpc import service_pb2_grpc
+
+from tritonclas import _channel
+from tritonclas._exchange import Exchange, Pause, Prepare, Rpc, RpcFault, Step
+from tritonclas._faults import CLOSED
+from tritonclas._transport import fault
+from tritonclas.errors import InvalidRequest
+
+T = TypeVar("T")
+
+#: Threads that read and decode for all calls of a client: more than there are processors only wait for each other.
+_THREADS: Final = min(32, (os.cpu_count() or 1) + 1)
+
+
+class AsyncTransport(Protocol):
+    """What an async client needs of the network; tests put a scripted one in its place."""
+
+    async def call(self, rpc: Rpc) -> Any:
+        """The reply to one call; RpcFault if it fails."""
+
+    async def close(self) -> None:
+        """End all connections."""
+
+
+class AsyncGrpcTransport:
+    """One channel to one or several endpoints, made in the event loop of its first call and bound to it."""
+
+    def __init__(self, endpoints: Sequence[str]) -> None:
+        self._endpoints = endpoints
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._channel: Any = None
+        self._stub: Any = None
+        self._closed = False
+
+    async def call(self, rpc: Rpc) -> Any:
+        """The reply to one call; RpcFault if it fails."""
+        try:
+            stub = await self._its_stub()
+            return await getattr(stub, rpc.method)(rpc.request, timeout=rpc.timeout_s)
+        except grpc.RpcError as error:
+            raise fault(error, closed=self._closed) from error
+        except asyncio.CancelledError as error:  # of the caller's task, or of the call because the channel was closed
+            if self._closed:
+                raise RpcFault("CANCELLED", CLOSED) from error
+            raise
+        except grpc.aio.UsageError as error:  # gRPC's way to say that the channel is closed
+            raise RpcFault("CANCELLED", CLOSED) from error
+
+    async def close(self) -> None:
+        """End all connections; calls under way fail."""
+        self._closed = True
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def _its_stub(self) -> Any:
+        running = asyncio.get_running_loop()
+        if self._loop is not running:
+            if self._loop is not None:
+                raise InvalidRequest("an async client belongs to the event loop that used it first; make another")
+            self._loop = running
+        if self._stub is None:
+            target, options = await asyncio.to_thread(_channel.channel_of, self._endpoints)  # it may ask a name server
+            if self._closed:
+                raise RpcFault("CANCELLED", CLOSED)
+            if self._stub is None:  # or another task was faster
+                self._channel = grpc.aio.insecure_channel(target, options=options)
+                self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        return self._stub
+
+
+class Workers:
+    """The threads in which files are read and pictures decoded, started when they are needed."""
+
+    def __init__(self) -> None:
+        self._pool: ThreadPoolExecutor | None = None
+
+    async def do(self, prepare: Prepare) -> Any:
+        """Do it, in a thread unless it is quick."""
+        if prepare.quick:
+            return prepare.work()
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_THREADS, "tritonclas")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, prepare.work)
+
+    def close(self) -> None:
+        """End them; work that hasn't begun is dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def carry_out(exchange: Exchange[T], transport: AsyncTransport, workers: Workers) -> T:
+    """Run an exchange to its end and return its result; cancelled, the request under way is cancelled too."""
+    try:
+        step = next(exchange)
+        while True:
+            try:
+                reply = await _perform(step, transport, workers)
+            except RpcFault as failed:
+                step = exchange.throw(failed)
+            else:
+                step = exchange.send(reply)
+    except StopIteration as end:
+        return end.value  # type: ignore[no-any-return]
+    finally:
+        exchange.close()
+
+
+async def _perform(step: Step, transport: AsyncTransport, workers: Workers) -> Any:
+    if isinstance(step, Rpc):
+        return await transport.call(step)
+    if isinstance(step, Prepare):
+        return await workers.do(step)
+    assert isinstance(step, Pause)
+    return await asyncio.sleep(step.seconds)

@@ -1,0 +1,68 @@
+"""How connections are made, blocking or not."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import logging
+import socket
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from tritonclas._exchange import RpcFault
+
+_LOG = logging.getLogger("tritonclas")
+
+#: Answers are a few kilobytes a picture; probabilities of a large batch stay far below this.
+_MAX_ANSWER_BYTES: Final = 64 * 2**20
+#: The reasons why the pictures of a batch are rejected travel in the status message, which gRPC counts as metadata.
+_MAX_REASONS_BYTES: Final = 2**20
+
+#: Requests go to the addresses in turn, to those that are connected. gRPC's own health checking isn't asked for:
+#: Triton's health service has no Watch (UNIMPLEMENTED), and gRPC then takes every server for healthy.
+_ROUND_ROBIN: Final = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+
+OPTIONS: Final = (
+    ("grpc.max_send_message_length", -1),  # Triton's own limit holds
+    ("grpc.max_receive_message_length", _MAX_ANSWER_BYTES),
+    ("grpc.max_metadata_size", _MAX_REASONS_BYTES),
+    # A server that has come up is noticed soon, not after gRPC's usual back-off of up to two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.enable_retries", 0),  # gRPC can't tell an overloaded server from a lost connection
+)
+_SEVERAL: Final = (*OPTIONS, ("grpc.service_config", _ROUND_ROBIN))
+
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def channel_of(endpoints: Sequence[str]) -> tuple[str, Sequence[tuple[str, object]]]:
+    """Target and options of a gRPC channel to one endpoint, or to several in turn; RpcFault if no name resolves.
+
+    A `dns:///HOST:PORT` is resolved by gRPC, again when connections are lost. Several endpoints are resolved here,
+    once: gRPC has no name for a list of host names (its doc/naming.md).
+    """
+    if len(endpoints) == 1:
+        return endpoints[0], _SEVERAL if endpoints[0].startswith("dns:") else OPTIONS
+    addresses = [pair for endpoint in endpoints for pair in _resolved(endpoint)]
+    if not addresses:
+        raise RpcFault("UNAVAILABLE", f"DNS resolution failed for {', '.join(endpoints)}")
+    if any(address.version == 6 for address, _ in addresses):
+        return "ipv6:" + ",".join(f"[{_as_ipv6(address)}]:{port}" for address, port in addresses), _SEVERAL
+    return "ipv4:" + ",".join(f"{address}:{port}" for address, port in addresses), _SEVERAL
+
+
+def _resolved(endpoint: str) -> Iterator[tuple[_Address, str]]:
+    host, _, port = endpoint.rpartition(":")
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except OSError as error:
+        _LOG.warning("%s can't be resolved (%s); going on without it", endpoint, error)
+        return
+    yield from dict.fromkeys((ipaddress.ip_address(str(address[0]).partition("%")[0]), port) for *_, address in found)
+
+
+def _as_ipv6(address: _Address) -> str:
+    """An IPv4 address as IPv6 has it (RFC 4291, 2.5.5.2): a target has addresses of one kind."""
+    return f"::ffff:{address}" if address.version == 4 else str(address)

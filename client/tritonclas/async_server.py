@@ -1,0 +1,62 @@
+"""The asyncio client for the server itself: what `ModelServer` does, awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tritonclas import _core, _messages
+from tritonclas._async_transport import AsyncTransport
+from tritonclas._client import DEFAULT_TIMEOUT_S, AsyncClient
+from tritonclas._exchange import Call
+from tritonclas.results import ModelStatistics, ModelStatus
+
+
+class AsyncModelServer(AsyncClient):
+    """One Triton server. `url` is its gRPC endpoint, HOST:PORT; `timeout_s` the total time of a call in seconds.
+
+    All methods raise subclasses of TritonClasError.
+    """
+
+    def __init__(
+        self, url: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, transport: AsyncTransport | None = None
+    ) -> None:
+        super().__init__(url, timeout_s, transport)
+
+    async def live(self) -> bool:
+        """True if a server answers."""
+        return await self._carry_out(_core.server_is(self._call(), "ServerLive", _messages.server_live()))
+
+    async def ready(self, model: str | None = None) -> bool:
+        """True if the server, or this model on it, answers requests."""
+        return await self._carry_out(_core.ready(self._call(model)))
+
+    async def wait_ready(self, models: str | Sequence[str] = (), *, timeout_s: float | None = None) -> None:
+        """Wait until the server and these models answer requests; DeadlineExceeded if that takes too long."""
+        names = [models] if isinstance(models, str) else models
+        await self._carry_out(_core.wait_ready(self._call(timeout_s=timeout_s), names))
+
+    async def version(self) -> str:
+        """Triton's version, such as 2.51.0."""
+        return await self._carry_out(_core.server_version(self._call()))
+
+    async def models(self) -> list[ModelStatus]:
+        """All models in the server's repository."""
+        return await self._carry_out(_core.models(self._call()))
+
+    async def load(self, model: str, *, timeout_s: float | None = None) -> None:
+        """Load a model, of an ensemble also what it consists of (model control mode `explicit`)."""
+        await self._carry_out(_core.load(self._call(model, timeout_s)))
+
+    async def unload(self, model: str, *, timeout_s: float | None = None) -> None:
+        """Unload a model, of an ensemble also what it consists of (model control mode `explicit`)."""
+        await self._carry_out(_core.unload(self._call(model, timeout_s)))
+
+    async def statistics(self, model: str | None = None) -> list[ModelStatistics]:
+        """What this model, or every loaded one, has done since it was loaded."""
+        return await self._carry_out(_core.statistics(self._call(model)))
+
+    def __repr__(self) -> str:
+        return f"AsyncModelServer({self.url!r})"
+
+    def _call(self, model: str | None = None, timeout_s: float | None = None) -> Call:
+        return Call.within(self._timeout_s(timeout_s), self.url, model)

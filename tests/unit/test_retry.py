@@ -1,0 +1,133 @@
+"""When a request is sent again: what for, how often, after how long, and how many at most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.unit.test_core import URL, World
+from tritonclas import errors
+from tritonclas._exchange import Call, Deadline, Exchange, Rpc, RpcFault
+from tritonclas._faults import CLOSED
+from tritonclas._retry import Retries
+from tritonclas.errors import TritonClasError
+
+LOST = RpcFault("UNAVAILABLE", "Socket closed")
+NOT_LOADED = RpcFault("NOT_FOUND", "Request for unknown model: 'X' has no available versions")
+FULL = RpcFault("UNAVAILABLE", "Exceeds maximum queue size")
+
+
+def call_of(world: World, retries: Retries | None, timeout_s: float = 100.0) -> Call:
+    return Call(URL, Deadline.after(timeout_s, lambda: world.now), "X", retries)
+
+
+def ask(call: Call) -> Exchange[Any]:
+    return call.rpc_in_time("ModelInfer", lambda left_s: f"{left_s:g} s left")
+
+
+def script(*answers: Any) -> Callable[[Rpc], Any]:
+    """Answers in turn, the last one for ever."""
+    left = list(answers)
+    return lambda rpc: left.pop(0) if len(left) > 1 else left[0]
+
+
+@pytest.mark.parametrize("fault", [LOST, NOT_LOADED], ids=["lost", "not loaded"])
+def test_what_may_pass_is_tried_again(fault: RpcFault) -> None:
+    world = World(script(fault, fault, "answer"))
+    call = call_of(world, Retries(3, lambda: 1.0))
+    assert world.drive(ask(call)) == "answer"
+    assert world.pauses == [0.1, 0.2]
+    assert call.attempts == 3
+
+
+KINDS = [
+    ("UNAVAILABLE", "Exceeds maximum queue size", errors.ServerOverloaded),
+    ("UNAVAILABLE", "Request timeout expired", errors.ServerOverloaded),
+    ("UNAVAILABLE", "This protocol is restricted, expecting header 'key'", errors.AccessDenied),
+    ("NOT_FOUND", "Request for unknown model: 'X' is not found", errors.ModelNotFound),
+    ("DEADLINE_EXCEEDED", "no answer within the deadline", errors.DeadlineExceeded),
+    ("INVALID_ARGUMENT", "unexpected shape", errors.InvalidRequest),
+    ("RESOURCE_EXHAUSTED", "too large", errors.InvalidRequest),
+    ("INTERNAL", "CUDA out of memory", errors.ServerError),
+    ("CANCELLED", CLOSED, errors.InvalidRequest),
+]
+
+
+@pytest.mark.parametrize(("code", "message", "kind"), KINDS, ids=[f"{code} {message}" for code, message, _ in KINDS])
+def test_everything_else_is_raised_at_once(code: str, message: str, kind: type[TritonClasError]) -> None:
+    world = World(script(RpcFault(code, message)))
+    call = call_of(world, Retries(3))
+    with pytest.raises(kind, match=message):
+        world.drive(ask(call))
+    assert (call.attempts, world.pauses) == (1, [])
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3, 7])
+def test_not_more_often_than_the_caller_wants(limit: int) -> None:
+    world = World(script(LOST))
+    call = call_of(world, Retries(limit))
+    with pytest.raises(errors.ServerUnavailable) as caught:
+        world.drive(ask(call))
+    assert caught.value.attempts == call.attempts == len(world.rpcs) == limit + 1
+
+
+def test_the_server_clients_send_nothing_again() -> None:
+    world = World(script(LOST))
+    with pytest.raises(errors.ServerUnavailable):
+        world.drive(ask(call_of(world, None)))
+    assert len(world.rpcs) == 1
+
+
+def test_pauses_double_up_to_two_seconds_and_are_random() -> None:
+    world = World(script(LOST))
+    with pytest.raises(errors.ServerUnavailable):
+        world.drive(ask(call_of(world, Retries(8, lambda: 1.0))))
+    assert world.pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
+    pauses = [Retries(1).pause_s(errors.ServerUnavailable, 1) or 0.0 for _ in range(200)]
+    assert 0 <= min(pauses) < 0.02
+    assert 0.08 < max(pauses) <= 0.1
+
+
+def test_the_deadline_is_of_all_attempts_together_and_the_server_is_told_what_is_left() -> None:
+    world = World(script(LOST), request_s=1.0)
+    call = call_of(world, Retries(9, lambda: 1.0), timeout_s=3.5)
+    with pytest.raises(errors.ServerUnavailable, match="connection was closed") as caught:
+        world.drive(ask(call))
+    assert [rpc.request for rpc in world.rpcs] == ["3.5 s left", "2.4 s left", "1.2 s left"]
+    assert [rpc.timeout_s for rpc in world.rpcs] == pytest.approx([3.5, 2.4, 1.2])
+    assert caught.value.attempts == 3
+    assert world.now <= 1003.5
+
+
+def test_an_outage_makes_a_hundred_requests_more_and_then_a_tenth() -> None:
+    world = World(script(LOST))
+    retries = Retries(3)
+    counts = []
+    for _ in range(1000):
+        retries.begin()
+        call = call_of(world, retries)
+        world.rpcs.clear()
+        with pytest.raises(errors.ServerUnavailable):
+            world.drive(ask(call))
+        counts.append(call.attempts)
+    assert sum(counts) <= 1000 + 100 + 1000 // 10
+    assert counts[:30] == [4] * 30
+    assert sum(counts[500:]) == pytest.approx(550, abs=2)
+
+
+def test_what_is_saved_comes_back_with_calls_and_not_beyond_a_hundred() -> None:
+    retries = Retries(1)
+
+    def spent() -> int:
+        count = 0
+        while retries.pause_s(errors.ServerUnavailable, 1) is not None:
+            count += 1
+        return count
+
+    assert spent() == 100
+    for calls, earned in ((205, 20), (5000, 100)):
+        for _ in range(calls):
+            retries.begin()
+        assert spent() == earned

@@ -1,0 +1,199 @@
+"""Where and how long a client may be used: closing, forking, threads, event loops, cancelled tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import threading
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from tests.wire.scripted import MODEL, Hang, Service, contents, image, infer
+from tritonclas import AsyncClassifier, AsyncModelServer, Classifier, InvalidRequest, ModelServer, TritonClasError
+
+Connect = Callable[..., Classifier]
+
+pytestmark = [
+    pytest.mark.timeout(60),
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),  # Python 3.12's, of the threads that there are
+]
+
+
+def test_a_closed_client_sends_nothing(service: Service, classifier: Classifier) -> None:
+    results = classifier.classify_many([b"1"])
+    classifier.close()
+    for use in (lambda: classifier.classify(b"1"), lambda: list(results), lambda: classifier.probabilities([b"1"])):
+        with pytest.raises(InvalidRequest, match=r"Classifier\(.*\) is closed; make another one"):
+            use()
+    assert not service.requests
+
+
+def in_a_child(work: Callable[[], Any]) -> Any:
+    """What the work returns in a forked process, or the error that it raises."""
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+
+    def child() -> None:
+        try:
+            there.send(work())
+        except TritonClasError as error:
+            there.send(error)
+        os._exit(0)
+
+    process = context.Process(target=child)
+    process.start()
+    assert here.poll(30), "the child doesn't answer"
+    answer = here.recv()
+    process.join(10)
+    return answer
+
+
+def test_a_client_doesnt_outlive_a_fork(url: str) -> None:
+    with Classifier(url, MODEL) as classifier:
+        classifier.classify(b"1")
+        error = in_a_child(lambda: classifier.classify(b"1"))
+        assert isinstance(error, InvalidRequest)
+        assert "was made before this process was forked; make one in each process" in str(error)
+        assert classifier.classify(b"2").top.index == 2
+
+
+def test_a_forked_process_makes_its_own(url: str) -> None:
+    with Classifier(url, MODEL) as classifier:
+        classifier.classify(b"1")
+    assert in_a_child(lambda: Classifier(url, MODEL).classify(b"2").top.index) == 2
+
+
+def test_an_async_client_doesnt_outlive_a_fork(url: str) -> None:
+    client = AsyncClassifier(url, MODEL)
+    error = in_a_child(lambda: asyncio.run(client.classify(b"1")))
+    assert isinstance(error, InvalidRequest)
+    assert "forked" in str(error)
+
+
+def test_an_async_client_belongs_to_one_event_loop(url: str) -> None:
+    client = AsyncClassifier(url, MODEL)
+
+    async def use() -> int:
+        return (await client.classify(b"5")).top.index
+
+    with contextlib.closing(asyncio.new_event_loop()) as loop:
+        assert loop.run_until_complete(use()) == 5
+        with pytest.raises(InvalidRequest, match="belongs to the event loop that used it first"):
+            asyncio.run(use())
+        loop.run_until_complete(client.close())
+
+
+@pytest.mark.parametrize("kind", [AsyncClassifier, AsyncModelServer])
+def test_async_clients_can_be_made_anywhere_and_closed_unused(kind: type[Any]) -> None:
+    client = kind("localhost:8001", *([MODEL] if kind is AsyncClassifier else []))
+    asyncio.run(client.close())
+
+
+def test_a_cancelled_task_cancels_its_request(service: Service, url: str) -> None:
+    gone = threading.Event()
+    hang = Hang(infer)
+
+    def answer(request: Any, context: Any) -> Any:
+        context.add_callback(gone.set)
+        return hang(request, context)
+
+    service.answers["ModelInfer"] = answer
+
+    async def cancel() -> None:
+        async with AsyncClassifier(url, MODEL) as client:
+            task = asyncio.ensure_future(client.classify(b"1"))
+            await asyncio.to_thread(hang.arrived.wait, 10)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await asyncio.to_thread(gone.wait, 10), "the server still works on it"
+
+    try:
+        asyncio.run(cancel())
+    finally:
+        hang.release()
+
+
+def test_leaving_early_cancels_what_is_under_way(service: Service, classifier: Classifier) -> None:
+    """The server is told, so that it needn't answer; nothing else is sent."""
+    cancelled = threading.Semaphore(0)
+    hang = Hang(infer)
+
+    def answer(request: Any, context: Any) -> Any:
+        if contents(request) == [b"0"]:
+            return infer(request, context)
+        context.add_callback(cancelled.release)
+        return hang(request, context)
+
+    service.answers["ModelInfer"] = answer
+    results = classifier.classify_many(map(image, range(100)), batch_size=1, in_flight=4)
+    try:
+        assert next(results).top.index == 0
+        assert hang.arrived.wait(10)
+        asked = len(service.requests)
+        results.close()
+        for _ in range(asked - 1):
+            assert cancelled.acquire(timeout=10), "the server still works on it"
+    finally:
+        hang.release()
+    assert len(service.requests) <= 5
+
+
+def test_images_may_come_asynchronously(url: str) -> None:
+    async def arriving() -> AsyncIterator[bytes]:
+        for number in range(20):
+            await asyncio.sleep(0)
+            yield image(number)
+
+    async def classify() -> list[int]:
+        async with AsyncClassifier(url, MODEL) as client:
+            results = client.classify_many(arriving(), batch_size=3)
+            return [result.top.index async for result in results]  # type: ignore[union-attr]
+
+    assert asyncio.run(classify()) == list(range(20))
+
+
+def test_reading_and_decoding_happen_off_the_event_loop(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = set()
+
+    class Picture:
+        def read(self) -> bytes:
+            threads.add(threading.current_thread())
+            return b"3"
+
+    async def classify() -> int:
+        async with AsyncClassifier(url, MODEL) as client:
+            return (await client.classify(Picture())).top.index
+
+    assert asyncio.run(classify()) == 3
+    assert threading.main_thread() not in threads
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_many_tasks_share_a_client(service: Service, url: str) -> None:
+    async def classify() -> list[int]:
+        async with AsyncClassifier(url, MODEL) as client:
+            answers = await asyncio.gather(*(client.classify(image(number)) for number in range(200)))
+            return [answer.top.index for answer in answers]
+
+    assert asyncio.run(classify()) == list(range(200))
+
+
+def test_server_clients_close_too(url: str) -> None:
+    async def close() -> None:
+        client = AsyncModelServer(url)
+        assert await client.live()
+        await client.close()
+        await client.close()
+        with pytest.raises(InvalidRequest, match=r"AsyncModelServer\(.*\) is closed"):
+            await client.live()
+
+    asyncio.run(close())
+    with ModelServer(url) as control:
+        assert control.live()
+    with pytest.raises(InvalidRequest, match=r"ModelServer\(.*\) is closed"):
+        control.live()
