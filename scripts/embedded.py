@@ -21,7 +21,7 @@ from pathlib import Path
 from scripts import preflight, processes
 from scripts.errors import ServerError
 from scripts.render import REPOSITORY
-from tritonclas import AccessDenied, ModelServer, TritonClasError
+from tritonclas import AccessDenied, ModelServer, Tls, TritonClasError
 
 BACKENDS = Path(__file__).resolve().parents[1] / "backends"
 LOOPBACK = "127.0.0.1"
@@ -72,8 +72,8 @@ class EmbeddedServer:
 
     `models` are loaded at the start, each with what it consists of, and no others until a client asks for
     them (model control mode `explicit`). `profile` chooses `configs/<profile>.pbtxt`. `options` go to
-    tritonserver as they are. `log` is given each line that it prints. ServerError, with the server's own
-    message, if it doesn't come up within `start_timeout_s` seconds.
+    tritonserver as they are; `tls` is needed to reach it where they make it use TLS. `log` is given each line that
+    it prints. ServerError, with the server's own message, if it doesn't come up within `start_timeout_s` seconds.
 
         with EmbeddedServer(["EfficientNetB0"]) as server:
             Classifier(server.url, "EfficientNetB0")
@@ -85,6 +85,7 @@ class EmbeddedServer:
     ports: Ports = field(default_factory=Ports)
     address: str = LOOPBACK
     options: Sequence[str] = ()
+    tls: Tls | None = None
     start_timeout_s: float = 300.0
     log: Callable[[str], None] = lambda line: None
 
@@ -157,7 +158,7 @@ class EmbeddedServer:
 
     def _wait_ready(self) -> None:
         end = time.monotonic() + self.start_timeout_s
-        with ModelServer(self.url) as server:
+        with ModelServer(self.url, tls=self.tls) as server:
             while time.monotonic() < end:
                 if self._process.poll() is not None:
                     self._reader.join(timeout=5)

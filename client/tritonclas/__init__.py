@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from tritonclas._security import Tls
     from tritonclas.async_classifier import AsyncClassifier
     from tritonclas.async_server import AsyncModelServer
     from tritonclas.classifier import Classifier
@@ -50,6 +51,7 @@ __all__ = [
     "ServerError",
     "ServerOverloaded",
     "ServerUnavailable",
+    "Tls",
     "TritonClasError",
 ]
 
@@ -59,6 +61,7 @@ _HOME = {
     "Classifier": "classifier",
     "ImageSource": "images",
     "ModelServer": "server",
+    "Tls": "_security",
     **dict.fromkeys(("Classification", "Label", "ModelStatistics", "ModelStatus"), "results"),
 }
 

@@ -14,6 +14,7 @@ from tritonclient.grpc import service_pb2_grpc
 from tritonclas import _channel
 from tritonclas._exchange import Exchange, Pause, Prepare, Rpc, RpcFault, Step
 from tritonclas._faults import CLOSED
+from tritonclas._security import Tls
 from tritonclas._transport import fault
 from tritonclas.errors import InvalidRequest
 
@@ -36,8 +37,10 @@ class AsyncTransport(Protocol):
 class AsyncGrpcTransport:
     """One channel to one or several endpoints, made in the event loop of its first call and bound to it."""
 
-    def __init__(self, endpoints: Sequence[str]) -> None:
+    def __init__(self, endpoints: Sequence[str], tls: Tls | None = None) -> None:
         self._endpoints = endpoints
+        self._tls = tls
+        self._credentials = tls and tls.credentials()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: Any = None
         self._stub: Any = None
@@ -47,7 +50,7 @@ class AsyncGrpcTransport:
         """The reply to one call; RpcFault if it fails."""
         try:
             stub = await self._its_stub()
-            return await getattr(stub, rpc.method)(rpc.request, timeout=rpc.timeout_s)
+            return await getattr(stub, rpc.method)(rpc.request, timeout=rpc.timeout_s, metadata=rpc.headers)
         except grpc.RpcError as error:
             raise fault(error, closed=self._closed) from error
         except asyncio.CancelledError as error:  # of the caller's task, or of the call because the channel was closed
@@ -70,11 +73,15 @@ class AsyncGrpcTransport:
                 raise InvalidRequest("an async client belongs to the event loop that used it first; make another")
             self._loop = running
         if self._stub is None:
-            target, options = await asyncio.to_thread(_channel.channel_of, self._endpoints)  # it may ask a name server
+            # In a thread, since it may ask a name server.
+            target, options = await asyncio.to_thread(_channel.channel_of, self._endpoints, self._tls)
             if self._closed:
                 raise RpcFault("CANCELLED", CLOSED)
             if self._stub is None:  # or another task was faster
-                self._channel = grpc.aio.insecure_channel(target, options=options)
+                if self._credentials is None:
+                    self._channel = grpc.aio.insecure_channel(target, options=options)
+                else:
+                    self._channel = grpc.aio.secure_channel(target, self._credentials, options=options)
                 self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         return self._stub
 

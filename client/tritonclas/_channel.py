@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tritonclas._exchange import RpcFault
+from tritonclas._security import Tls
 
 _LOG = logging.getLogger("tritonclas")
 
@@ -37,20 +38,28 @@ _SEVERAL: Final = (*OPTIONS, ("grpc.service_config", _ROUND_ROBIN))
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
-def channel_of(endpoints: Sequence[str]) -> tuple[str, Sequence[tuple[str, object]]]:
+Options = tuple[tuple[str, object], ...]
+
+
+def channel_of(endpoints: Sequence[str], tls: Tls | None = None) -> tuple[str, Options]:
     """Target and options of a gRPC channel to one endpoint, or to several in turn; RpcFault if no name resolves.
 
     A `dns:///HOST:PORT` is resolved by gRPC, again when connections are lost. Several endpoints are resolved here,
     once: gRPC has no name for a list of host names (its doc/naming.md).
     """
+    name: Options = (("grpc.ssl_target_name_override", tls.server_name),) if tls and tls.server_name else ()
     if len(endpoints) == 1:
-        return endpoints[0], _SEVERAL if endpoints[0].startswith("dns:") else OPTIONS
+        return endpoints[0], (*(_SEVERAL if endpoints[0].startswith("dns:") else OPTIONS), *name)
+    return _several(endpoints), (*_SEVERAL, *name)
+
+
+def _several(endpoints: Sequence[str]) -> str:
     addresses = [pair for endpoint in endpoints for pair in _resolved(endpoint)]
     if not addresses:
         raise RpcFault("UNAVAILABLE", f"DNS resolution failed for {', '.join(endpoints)}")
     if any(address.version == 6 for address, _ in addresses):
-        return "ipv6:" + ",".join(f"[{_as_ipv6(address)}]:{port}" for address, port in addresses), _SEVERAL
-    return "ipv4:" + ",".join(f"{address}:{port}" for address, port in addresses), _SEVERAL
+        return "ipv6:" + ",".join(f"[{_as_ipv6(address)}]:{port}" for address, port in addresses)
+    return "ipv4:" + ",".join(f"{address}:{port}" for address, port in addresses)
 
 
 def _resolved(endpoint: str) -> Iterator[tuple[_Address, str]]:

@@ -1,16 +1,20 @@
-"""What the clients share: an endpoint, a connection, and its end."""
+"""What the clients share: endpoints, a connection, and its end."""
 
 from __future__ import annotations
 
+import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
 from tritonclas._arguments import endpoints_of
 from tritonclas._async_transport import AsyncGrpcTransport, AsyncTransport, Workers
 from tritonclas._async_transport import carry_out as carry_out_async
-from tritonclas._exchange import Exchange
+from tritonclas._exchange import Call, Exchange
+from tritonclas._retry import Retries
+from tritonclas._security import Tls, headers_of
 from tritonclas._transport import GrpcTransport, Transport, UnderWay, carry_out
 from tritonclas.errors import InvalidRequest
 
@@ -23,37 +27,60 @@ T = TypeVar("T")
 DEFAULT_TIMEOUT_S = 30.0
 
 
-class _Connected:
-    """An endpoint, and whether this client may still be used."""
+@dataclass
+class _Life:
+    """In which process a connection was made, and whether it has ended; shared by all who share it."""
 
-    def __init__(self, url: str | Sequence[str], timeout_s: float) -> None:
+    process: int
+    closed: bool = False
+
+
+class _Connected:
+    """Endpoints, what is sent with each request, and whether this client may still be used."""
+
+    def __init__(self, url: str | Sequence[str], timeout_s: float, headers: Mapping[str, str] | None) -> None:
         self._endpoints = endpoints_of(url)
+        self._headers = headers_of(headers)
+        self._life = _Life(os.getpid())
         self.url = ", ".join(self._endpoints)
         self.timeout_s = timeout_s
-        self._process = os.getpid()
-        self._closed = False
 
-    def _timeout_s(self, timeout_s: float | None) -> float:
-        return self.timeout_s if timeout_s is None else timeout_s
+    def with_headers(self, headers: Mapping[str, str]) -> Self:
+        """This client, on the same connection, with headers added to its own or in their place."""
+        other = copy.copy(self)
+        other._headers = headers_of(dict(self._headers) | {name.lower(): value for name, value in headers.items()})
+        return other
+
+    def _begin(self, model: str | None, timeout_s: float | None, retries: Retries | None = None) -> Call:
+        """A call that begins now."""
+        limit_s = self.timeout_s if timeout_s is None else timeout_s
+        return Call.within(limit_s, self.url, model, retries, self._headers)
 
     def _check_usable(self) -> None:
         """InvalidRequest after its end, and in a process that was forked since: connections don't survive that."""
-        if self._closed:
+        if self._life.closed:
             raise InvalidRequest(f"{self!r} is closed; make another one")
-        if os.getpid() != self._process:
+        if os.getpid() != self._life.process:
             raise InvalidRequest(f"{self!r} was made before this process was forked; make one in each process")
 
 
 class Client(_Connected):
     """A blocking connection, to be closed after use or used in a `with` block. Threads may share it."""
 
-    def __init__(self, url: str | Sequence[str], timeout_s: float, transport: Transport | None) -> None:
-        super().__init__(url, timeout_s)
-        self._transport = transport or GrpcTransport(self._endpoints)
+    def __init__(
+        self,
+        url: str | Sequence[str],
+        timeout_s: float,
+        tls: Tls | None,
+        headers: Mapping[str, str] | None,
+        transport: Transport | None,
+    ) -> None:
+        super().__init__(url, timeout_s, headers)
+        self._transport = transport or GrpcTransport(self._endpoints, tls)
 
     def close(self) -> None:
         """End the connection, and what is under way. The client can't be used afterwards."""
-        self._closed = True
+        self._life.closed = True
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -72,14 +99,21 @@ class Client(_Connected):
 class AsyncClient(_Connected):
     """A connection for one event loop, to be closed after use or used in an `async with` block."""
 
-    def __init__(self, url: str | Sequence[str], timeout_s: float, transport: AsyncTransport | None) -> None:
-        super().__init__(url, timeout_s)
-        self._transport = transport or AsyncGrpcTransport(self._endpoints)
+    def __init__(
+        self,
+        url: str | Sequence[str],
+        timeout_s: float,
+        tls: Tls | None,
+        headers: Mapping[str, str] | None,
+        transport: AsyncTransport | None,
+    ) -> None:
+        super().__init__(url, timeout_s, headers)
+        self._transport = transport or AsyncGrpcTransport(self._endpoints, tls)
         self._workers = Workers()
 
     async def close(self) -> None:
         """End the connection, and what is under way. The client can't be used afterwards."""
-        self._closed = True
+        self._life.closed = True
         self._workers.close()
         await self._transport.close()
 

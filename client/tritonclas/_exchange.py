@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from tritonclas._arguments import check_timeout
 from tritonclas._faults import error_class
 from tritonclas._retry import Retries
+from tritonclas._security import Headers
 from tritonclas.errors import DeadlineExceeded, TritonClasError
 
 T = TypeVar("T")
@@ -23,11 +24,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Rpc:
-    """One gRPC call to make: the method's name in Triton's GRPCInferenceService, its message, and the time it has."""
+    """One gRPC call to make: the method's name in Triton's GRPCInferenceService, its message, time and headers."""
 
     method: str
     request: Any
     timeout_s: float
+    headers: Headers = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -91,15 +93,23 @@ class Call:
     deadline: Deadline
     model: str | None = None
     retries: Retries | None = None
+    headers: Headers = field(default=(), repr=False)
     attempts: int = 0
 
     @classmethod
-    def within(cls, timeout_s: float, endpoint: str, model: str | None = None, retries: Retries | None = None) -> Call:
+    def within(
+        cls,
+        timeout_s: float,
+        endpoint: str,
+        model: str | None = None,
+        retries: Retries | None = None,
+        headers: Headers = (),
+    ) -> Call:
         """A call that begins now and may take so many seconds; InvalidRequest if that isn't a sensible number."""
         check_timeout(timeout_s)
         if retries:
             retries.begin()
-        return cls(endpoint, Deadline.after(timeout_s), model, retries)
+        return cls(endpoint, Deadline.after(timeout_s), model, retries, headers)
 
     def rpc(self, method: str, request: Any) -> Exchange[Any]:
         """Exchange one message; any failure becomes an error of this package with the call's context.
@@ -114,7 +124,7 @@ class Call:
         while True:
             left_s = self._time_left_s()
             try:
-                return (yield Rpc(method, request(left_s), left_s))
+                return (yield Rpc(method, request(left_s), left_s, self.headers))
             except RpcFault as fault:
                 tried += 1
                 kind, message = error_class(fault.code, fault.message)

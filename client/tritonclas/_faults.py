@@ -33,6 +33,9 @@ _BY_MESSAGE: tuple[tuple[str, str, Kind], ...] = (
     ("UNAVAILABLE", "Exceeds maximum queue size", errors.ServerOverloaded),
     ("UNAVAILABLE", "Request timeout expired", errors.ServerOverloaded),
     ("UNAVAILABLE", "protocol is restricted", errors.AccessDenied),
+    ("UNAVAILABLE", "CERTIFICATE_VERIFY_FAILED", errors.AccessDenied),
+    ("UNAVAILABLE", "Hostname Verification Check failed", errors.AccessDenied),
+    ("UNAVAILABLE", "Failed to create security handshaker", errors.InvalidRequest),
     ("NOT_FOUND", "has no available versions", errors.ModelNotReady),
     ("CANCELLED", CLOSED, errors.InvalidRequest),
     ("INTERNAL", "failed to poll from model repository", errors.ModelNotFound),
@@ -47,7 +50,25 @@ _HINTS: tuple[tuple[str, str], ...] = (
         "Failed parsing HTTP/2",
         "something else than gRPC answers there; give Triton's gRPC port (8001 unless told otherwise)",
     ),
-    ("Socket closed", "the connection was closed; is that Triton's gRPC port (8001 unless told otherwise)?"),
+    (
+        "Socket closed",
+        "the connection was closed; is that Triton's gRPC port (8001 unless told otherwise), and does it ask for TLS "
+        "or a client's certificate?",
+    ),
+    ("certificate has expired", "the server's certificate has expired"),
+    (
+        "CERTIFICATE_VERIFY_FAILED",
+        "the server's certificate isn't vouched for by an authority that is trusted here; give Tls(ca=...)",
+    ),
+    (
+        "Hostname Verification Check failed",
+        "the server's certificate is another host's; if that is the server, give Tls(server_name=...)",
+    ),
+    ("WRONG_VERSION_NUMBER", "no TLS is spoken there; leave tls out, or give the port that does"),
+    (
+        "Failed to create security handshaker",
+        "TLS can't be used like that: certificate and key aren't a pair, or a file is damaged",
+    ),
     ("Deadline Exceeded", "no answer within the deadline"),
 )
 

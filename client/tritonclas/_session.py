@@ -44,10 +44,6 @@ class Session:
     _facts: _core.ModelFacts | None = field(default=None, init=False)
     _route: _core.Route | None = field(default=None, init=False)
 
-    def call(self, timeout_s: float, endpoint: str) -> Call:
-        """A call that begins now."""
-        return Call.within(timeout_s, endpoint, self.model, self.retries)
-
     def classify(
         self, call: Call, images: Sequence[ImageSource], first: int, top_k: int
     ) -> Exchange[list[Classification | ImageRejected]]:

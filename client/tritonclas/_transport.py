@@ -13,6 +13,7 @@ from tritonclient.grpc import service_pb2_grpc
 from tritonclas import _channel
 from tritonclas._exchange import Exchange, Prepare, Rpc, RpcFault, Step
 from tritonclas._faults import CLOSED
+from tritonclas._security import Tls
 
 T = TypeVar("T")
 
@@ -59,8 +60,10 @@ class Transport(Protocol):
 class GrpcTransport:
     """One channel to one or several endpoints, made for the first call and shared by all threads."""
 
-    def __init__(self, endpoints: Sequence[str]) -> None:
+    def __init__(self, endpoints: Sequence[str], tls: Tls | None = None) -> None:
         self._endpoints = endpoints
+        self._tls = tls
+        self._credentials = tls and tls.credentials()
         self._channel: Any = None
         self._stub: Any = None
         self._closed = False
@@ -71,8 +74,8 @@ class GrpcTransport:
         method = getattr(self._stub or self._connect(), rpc.method)
         try:
             if under_way is None:
-                return method(rpc.request, timeout=rpc.timeout_s)
-            return under_way.wait_for(method.future(rpc.request, timeout=rpc.timeout_s))
+                return method(rpc.request, timeout=rpc.timeout_s, metadata=rpc.headers)
+            return under_way.wait_for(method.future(rpc.request, timeout=rpc.timeout_s, metadata=rpc.headers))
         except grpc.FutureCancelledError as error:
             raise RpcFault("CANCELLED", CLOSED) from error
         except grpc.RpcError as error:
@@ -92,8 +95,11 @@ class GrpcTransport:
             if self._closed:
                 raise RpcFault("CANCELLED", CLOSED)
             if self._stub is None:
-                target, options = _channel.channel_of(self._endpoints)
-                self._channel = grpc.insecure_channel(target, options=options)
+                target, options = _channel.channel_of(self._endpoints, self._tls)
+                if self._credentials is None:
+                    self._channel = grpc.insecure_channel(target, options=options)
+                else:
+                    self._channel = grpc.secure_channel(target, self._credentials, options=options)
                 self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
             return self._stub
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from typing import Literal, TypeVar
@@ -18,6 +18,7 @@ from tritonclas._async_transport import AsyncTransport
 from tritonclas._client import DEFAULT_TIMEOUT_S, AsyncClient
 from tritonclas._exchange import Call
 from tritonclas._retry import USUAL_RETRIES
+from tritonclas._security import Tls
 from tritonclas._session import session
 from tritonclas.errors import ImageRejected
 from tritonclas.images import ImageSource
@@ -46,10 +47,12 @@ class AsyncClassifier(AsyncClient):
         preprocess: Literal["server", "client"] = "server",
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retries: int = USUAL_RETRIES,
+        tls: Tls | None = None,
+        headers: Mapping[str, str] | None = None,
         transport: AsyncTransport | None = None,
     ) -> None:
         self._session = session(model, preprocess, retries)
-        super().__init__(url, timeout_s, transport)
+        super().__init__(url, timeout_s, tls, headers, transport)
         self.model = model
         self.preprocess = preprocess
 
@@ -124,7 +127,7 @@ class AsyncClassifier(AsyncClient):
             await asyncio.gather(*under_way, return_exceptions=True)
 
     def _call(self, timeout_s: float | None) -> Call:
-        return self._session.call(self._timeout_s(timeout_s), self.url)
+        return self._begin(self.model, timeout_s, self._session.retries)
 
 
 async def _batches(

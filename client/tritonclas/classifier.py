@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -17,6 +17,7 @@ from tritonclas._arguments import check_counts, check_several
 from tritonclas._client import DEFAULT_TIMEOUT_S, Client
 from tritonclas._exchange import Call
 from tritonclas._retry import USUAL_RETRIES
+from tritonclas._security import Tls
 from tritonclas._session import session
 from tritonclas._transport import Transport, UnderWay
 from tritonclas.errors import ImageRejected
@@ -39,6 +40,9 @@ class Classifier(Client):
     `timeout_s` is the total time in seconds that a call may take. Within it, a request that nobody answered is sent
     again, at most `retries` times and after a random pause; one that an overloaded server refused is not.
 
+    `tls` encrypts the connection. `headers` go with every request, such as those of Triton's restricted protocols;
+    `with_headers` adds some for a few.
+
         with Classifier("localhost:8001", "EfficientNetB0") as classifier:
             print(classifier.classify("cat.jpg").top.name)
 
@@ -53,10 +57,12 @@ class Classifier(Client):
         preprocess: Literal["server", "client"] = "server",
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retries: int = USUAL_RETRIES,
+        tls: Tls | None = None,
+        headers: Mapping[str, str] | None = None,
         transport: Transport | None = None,
     ) -> None:
         self._session = session(model, preprocess, retries)
-        super().__init__(url, timeout_s, transport)
+        super().__init__(url, timeout_s, tls, headers, transport)
         self.model = model
         self.preprocess = preprocess
 
@@ -134,4 +140,4 @@ class Classifier(Client):
             under_way.give_up()
 
     def _call(self, timeout_s: float | None) -> Call:
-        return self._session.call(self._timeout_s(timeout_s), self.url)
+        return self._begin(self.model, timeout_s, self._session.retries)

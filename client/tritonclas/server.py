@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tritonclas import _core, _messages
 from tritonclas._client import DEFAULT_TIMEOUT_S, Client
 from tritonclas._exchange import Call
+from tritonclas._security import Tls
 from tritonclas._transport import Transport
 from tritonclas.results import ModelStatistics, ModelStatus
 
@@ -14,11 +15,21 @@ from tritonclas.results import ModelStatistics, ModelStatus
 class ModelServer(Client):
     """One Triton server. `url` is its gRPC endpoint, HOST:PORT; `timeout_s` the total time of a call in seconds.
 
+    `tls` encrypts the connection. `headers` go with every request, such as those of Triton's restricted protocols.
+
     All methods raise subclasses of TritonClasError.
     """
 
-    def __init__(self, url: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, transport: Transport | None = None) -> None:
-        super().__init__(url, timeout_s, transport)
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        tls: Tls | None = None,
+        headers: Mapping[str, str] | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        super().__init__(url, timeout_s, tls, headers, transport)
 
     def live(self) -> bool:
         """True if a server answers."""
@@ -57,4 +68,4 @@ class ModelServer(Client):
         return f"ModelServer({self.url!r})"
 
     def _call(self, model: str | None = None, timeout_s: float | None = None) -> Call:
-        return Call.within(self._timeout_s(timeout_s), self.url, model)
+        return self._begin(model, timeout_s)

@@ -29,6 +29,7 @@ NAMES = [
     "ServerError",
     "ServerOverloaded",
     "ServerUnavailable",
+    "Tls",
     "TritonClasError",
 ]
 

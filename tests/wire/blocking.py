@@ -24,6 +24,8 @@ class Blocking:
         value = getattr(self._client, name)
         if inspect.iscoroutinefunction(value):
             return lambda *arguments, **options: self._run(value(*arguments, **options))
+        if name == "with_headers":
+            return lambda headers: self._on_the_same_loop(value(headers))
         if name == "classify_many":
             return lambda *arguments, **options: self._iterate(value(*arguments, **options))
         return value
@@ -39,6 +41,11 @@ class Blocking:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+    def _on_the_same_loop(self, client: Any) -> Blocking:
+        other = object.__new__(Blocking)
+        vars(other).update(vars(self) | {"_client": client})
+        return other
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()

@@ -41,6 +41,7 @@ class Service:
             "ServerMetadata": lambda request, context: service_pb2.ServerMetadataResponse(version="2.51.0"),
         }
         self.requests: list[tuple[str, Any]] = []
+        self.headers: list[dict[str, Any]] = []
         self.most_at_once = 0
         self._at_once = 0
         self._lock = threading.Lock()
@@ -49,6 +50,7 @@ class Service:
         """Answer one request as it is scripted."""
         with self._lock:
             self.requests.append((method, request))
+            self.headers.append(dict(context.invocation_metadata()))
             self._at_once += 1
             self.most_at_once = max(self.most_at_once, self._at_once)
         try:

@@ -86,6 +86,18 @@ def test_the_configuration_is_read_once(service: Service, url: str, connect: Con
     assert len(service.asked("ModelConfig")) == 2
 
 
+def test_headers_go_with_every_request_and_more_with_some(service: Service, url: str, connect: Connect) -> None:
+    classifier = connect(url, headers={"Tenant": "a", "key": "1"}, preprocess="client")
+    more = classifier.with_headers({"KEY": "2", "trace": "x"})
+    for client in (classifier, more, classifier):
+        client.classify(noise(8, 8))
+    sent = [tuple(headers.get(name) for name in ("tenant", "key", "trace")) for headers in service.headers]
+    assert sent == [("a", "1", None)] * 3 + [("a", "2", "x")] + [("a", "1", None)]
+    classifier.close()
+    with pytest.raises(InvalidRequest, match="is closed"):
+        more.classify(noise(8, 8))
+
+
 @pytest.mark.parametrize("preprocess", ["server", "client"])
 def test_threads_share_a_classifier(url: str, connect: Connect, preprocess: Any) -> None:
     def classify(number: int) -> int:
