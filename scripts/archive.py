@@ -95,7 +95,10 @@ class Archive:
     def parameters_sha256(self) -> str:
         """SHA-256 of the parameters' file, in hexadecimal."""
         digest = hashlib.sha256()
-        with self.parameters.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
+        try:
+            with self.parameters.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    digest.update(chunk)
+        except OSError as error:
+            raise unreadable(self.parameters, error) from error
         return digest.hexdigest()

@@ -74,7 +74,7 @@ def export(converted: Converted, model: Served, target: Path) -> None:
     archive = converted.archive
     check_signature(converted.signature, archive, model)
     if target.is_dir() and not is_written_by_us(target):
-        raise ExportError(f"{target} is a folder with more than an ONNX model in it; write to another place")
+        raise ExportError(f"{target} is a folder, and none that this command has written; write to another place")
     graph = onnx.ModelProto()
     graph.CopyFrom(converted.graph)
     try:

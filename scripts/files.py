@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from pathlib import Path
@@ -23,7 +24,8 @@ def write_whole(path: Path, text: str) -> None:
         scratch.write_text(text, encoding="utf-8")
         scratch.replace(path)
     except OSError as error:
-        scratch.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            scratch.unlink(missing_ok=True)
         raise unwritable(path, error) from error
 
 
@@ -39,18 +41,10 @@ def exchange(one: Path, other: Path) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> ScriptError:
-    """What the user is told when `path` can't be written, or when another file was in the way of it."""
-    other = error.filename
-    if isinstance(other, str) and not Path(other).absolute().is_relative_to(_home(path)):
-        return unreadable(Path(other), error)
+    """What the user is told when `path` can't be written."""
     return ScriptError(f"{path} can't be written ({error.strerror or error}); make room there, or choose another place")
 
 
 def unreadable(path: Path, error: OSError) -> ScriptError:
     """What the user is told when `path` can't be read."""
     return ScriptError(f"{path} can't be read ({error.strerror or error}); give another, or the right to read it")
-
-
-def _home(path: Path) -> Path:
-    """The folder in which a path, or what is to take its place, is written."""
-    return (path if path.is_dir() else path.parent).absolute()

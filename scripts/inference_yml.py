@@ -28,6 +28,7 @@ _INTERPOLATIONS: Mapping[object, Interpolation] = {
 
 
 _UNUSABLE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError, OSError)
+_MOST_STEPS = 20
 #: What the preprocessing does, in its order; the first and the last may be left out, they are always so.
 _STEPS = ("DecodeImage", "ResizeImage", "CropImage", "NormalizeImage", "ToCHWImage")
 _NEEDED = _STEPS[1:-1]
@@ -65,9 +66,9 @@ def read_description(folder: Path) -> Described:
         return Described()
     try:
         content = yaml.safe_load(_read(path))
-        listed = [pair for each in content["PreProcess"]["transform_ops"] for pair in each.items()]
+        listed = [_step(each) for each in _few(content["PreProcess"]["transform_ops"])]
         _check_order([name for name, _ in listed])
-        steps = {name: step or {} for name, step in listed}
+        steps = dict(listed)
         if not steps.get("DecodeImage", {}).get("to_rgb", True):
             raise ValueError("DecodeImage has to_rgb: false: only models that take RGB are supported")
         preparation = Preparation(
@@ -99,6 +100,20 @@ def _shown(value: object) -> str:
     short = reprlib.Repr()
     short.maxlevel = 2
     return short.repr(value)
+
+
+def _few(steps: list[Any]) -> list[Any]:
+    if len(steps) > _MOST_STEPS:
+        raise ValueError(f"transform_ops has {len(steps)} steps, which no export has")
+    return steps
+
+
+def _step(each: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """Name and settings of a step of transform_ops."""
+    if len(each) != 1:
+        raise ValueError(f"transform_ops has a step of {len(each)} names instead of one")
+    ((name, settings),) = each.items()
+    return name, settings or {}
 
 
 def _check_order(names: Sequence[str]) -> None:

@@ -67,7 +67,8 @@ def size_on_disk(path: Path) -> int:
 def move_onnx(source: Path, target: Path) -> None:
     """Puts what `write_onnx` has written in `target`'s place on the same file system, where others may read meanwhile.
 
-    There they find the old model or the new one. `source` may be left with what was there before.
+    There they find the old model or the new one, on file systems where two paths can trade places; on others (NFS),
+    a model that becomes a folder, or one file again, is away for a moment. `source` may be left with what was there.
     """
     if not target.exists() or (source.is_file() and target.is_file()):
         source.replace(target)
@@ -77,13 +78,38 @@ def move_onnx(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
             raise
-        target.rename(source.with_name(f"{source.name}.old"))
+        (_replace_in_place if source.is_dir() and target.is_dir() else _replace_with_a_gap)(source, target)
+
+
+def _replace_in_place(source: Path, target: Path) -> None:
+    """File by file: the new weights come before the model that needs them, the old ones go after it."""
+    fresh = {path.name for path in source.iterdir()}
+    for name in sorted(fresh, key=MODEL_FILE.__eq__):
+        (source / name).replace(target / name)
+    for path in target.iterdir():
+        if path.name not in fresh:
+            path.unlink()
+
+
+def _replace_with_a_gap(source: Path, target: Path) -> None:
+    old = source.with_name(f"{source.name}.old")
+    target.rename(old)
+    try:
         source.replace(target)
+    except BaseException:
+        old.rename(target)
+        raise
 
 
 def is_written_by_us(path: Path) -> bool:
-    """Whether a folder holds nothing but what `write_onnx` may have written to it."""
-    return all(file.name == MODEL_FILE or _WEIGHTS.fullmatch(file.name) for file in path.iterdir())
+    """Whether a folder is one that `write_onnx` has written: a model with a file of weights, and nothing else."""
+    model, *weights = sorted(path.iterdir(), key=lambda file: file.name != MODEL_FILE) or [path]
+    return (
+        model.name == MODEL_FILE
+        and len(weights) > 0
+        and all(_WEIGHTS.fullmatch(file.name) for file in weights)
+        and all(file.is_file() for file in (model, *weights))
+    )
 
 
 def incomplete(path: Path) -> str | None:

@@ -54,7 +54,7 @@ def decide(own: Own, archive: Archive, signature: Signature, rows: Sequence[zoo.
     """What the user says counts most, then the model that it is like, then the archive's inference.yml.
 
     What nobody says is PaddleClas's default: short side and crop as 256 to 224, linear, ImageNet's normalisation.
-    ArchiveError if they contradict the archive, or if nobody names a size and those `rows` of the zoo that have the
+    ArchiveError if they contradict the archive, or if the user names no size and those `rows` of the zoo that have the
     archive's network all have another one.
     """
     described = read_description(archive.folder)
@@ -111,7 +111,9 @@ def _crop(own: Own, described: Preparation, archive: Archive, signature: Signatu
         raise ArchiveError(
             f"the archive in {archive.folder} takes {width}x{height} pixels; only square pictures are supported"
         )
-    if wanted is None and rows and width not in (row.crop for row in rows):
+    # A size in inference.yml doesn't count here: PaddleClas's EfficientNetB4 is exported with 224 in it too.
+    said = own.preparation.crop is not None or own.like is not None
+    if rows and not said and width not in (row.crop for row in rows):
         raise ArchiveError(
             f"the archive in {archive.folder} has {rows[0].name}'s network, and "
             f"{wrong_size(signature.taken, rows[0].crop)}"

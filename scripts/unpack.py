@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
 import shutil
 import tarfile
 import tempfile
@@ -15,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from scripts import inference_yml
 from scripts.archive import DOWNLOAD, MADE, PARAMETERS, PROGRAMS
 from scripts.errors import ArchiveError
-from scripts.files import unwritable
+from scripts.files import unreadable, unwritable
 
 #: The largest archive, ResNeXt101_32x48d_wsl's, has 3.3 GB.
 MAX_BYTES = 8 * 2**30
@@ -74,7 +75,7 @@ def unpack(tar: Path, folder: Path, called: str) -> None:
 def extract(tar: Path, folder: Path, called: str) -> None:
     """As unpack, into an empty folder, which may be left with a part."""
     try:
-        with tarfile.open(tar, tarinfo=_Header) as opened:
+        with _opened(tar) as opened:
             homes = _extract(opened, folder, called)
     except _DAMAGED as error:
         raise ArchiveError(f"{called} is cut short or no tar file; get it again") from error
@@ -96,8 +97,8 @@ def replacing(folder: Path) -> Iterator[Path]:
 
     ScriptError if it can't, or if anything but an archive has that place.
     """
-    _check_replaceable(folder)
     try:
+        _check_replaceable(folder)
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
             fresh = Path(temporary) / "new"
@@ -110,14 +111,27 @@ def replacing(folder: Path) -> Iterator[Path]:
         raise unwritable(folder, error) from error
 
 
+def _opened(tar: Path) -> tarfile.TarFile:
+    try:
+        return tarfile.open(tar, tarinfo=_Header)
+    except _DAMAGED:  # one of them is an OSError
+        raise
+    except OSError as error:
+        raise unreadable(tar, error) from error
+
+
 def _check_replaceable(folder: Path) -> None:
-    if folder.is_dir():
-        for path in sorted(folder.iterdir()):
-            if path.name not in _REPLACEABLE or not path.is_file():
-                raise ArchiveError(
-                    f"{folder} holds {path.name}, which is no part of an archive, and would lose it; "
-                    "move it away, or choose another place"
-                )
+    """ArchiveError if anything of somebody else's would be lost."""
+    if not folder.is_dir():
+        if os.path.lexists(folder):
+            raise ArchiveError(f"{folder} is no folder, and would be lost; move it away, or choose another place")
+        return
+    for path in sorted(folder.iterdir()):
+        if path.name not in _REPLACEABLE or not path.is_file():
+            raise ArchiveError(
+                f"{folder} holds {path.name}, which is no part of an archive, and would lose it; "
+                "move it away, or choose another place"
+            )
 
 
 def _extract(opened: tarfile.TarFile, folder: Path, called: str) -> dict[str, PurePosixPath]:

@@ -10,6 +10,7 @@ from urllib.parse import urljoin
 
 import requests
 import urllib3
+from requests.utils import get_auth_from_url
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential, wait_random
 
@@ -22,6 +23,13 @@ from scripts.errors import ScriptError
 
 _PIECE_BYTES = 1 << 20
 _REDIRECTS = 5
+
+
+class _Session(requests.Session):
+    """Leaves redirects to us: requests reads all that comes with one, however much, even if it isn't to follow it."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
 
 
 class DownloadError(ScriptError):
@@ -51,7 +59,7 @@ def download(
     a lock on `path`, and ends with `Partial(path).discard()`. DownloadError if it can't be had: then `path` holds
     what has come, if that is good for another call. OSError if `path` can't be written.
     """
-    with requests.Session() as session, _progress() as progress:
+    with _Session() as session, _progress() as progress:
         transfer = _Transfer(url, Partial(path), max_bytes, exact_bytes, copies, patience or Patience(), session)
         task = progress.add_task(path.name, total=None)
         transfer.shown = lambda done, total: progress.update(task, completed=done, total=total)
@@ -152,20 +160,34 @@ class _Transfer:
         url = self.url
         for _ in range(_REDIRECTS + 1):
             response = self._get(url, headers)
-            target = self.session.get_redirect_target(response)
+            target = requests.Session.get_redirect_target(self.session, response)
             if target is None:
                 return response
             response.close()  # unread: whatever comes with it has no bound
-            url = urljoin(url, target)
-            http_answers.check_security(self.url, url)
+            try:
+                url = urljoin(url, target)
+                http_answers.check_security(self.url, url)
+            except ValueError as error:
+                raise Refused("it leads to an address that is none") from error
         raise Refused(f"it leads from address to address, more than {_REDIRECTS} times")
 
     def _get(self, url: str, headers: Mapping[str, str]) -> requests.Response:
         timeouts = (self.patience.connect_s, self.patience.stall_s)
         try:
-            return self.session.get(url, headers=headers, stream=True, timeout=timeouts, allow_redirects=False)
+            return self.session.get(
+                url, headers=headers, stream=True, timeout=timeouts, allow_redirects=False, auth=self._login(url)
+            )
         except requests.RequestException as error:
             raise http_answers.sorted_out(error, url, timeouts) from error
+
+    def _login(self, url: str) -> tuple[str, str] | None:
+        """User and password of the first address, for others of the same server, as requests itself has it."""
+        try:
+            known = get_auth_from_url(self.url)
+            strange = self.session.should_strip_auth(self.url, url)  # type: ignore[no-untyped-call]
+        except ValueError:  # an address that is none; requests will say so
+            return None
+        return known if any(known) and not strange else None
 
     def _begin(self, response: requests.Response) -> None:
         note = http_answers.note_of(response, self.name)

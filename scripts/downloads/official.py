@@ -69,15 +69,12 @@ def open_official(model: zoo.Model) -> Archive:
     """
     wanted = _Wanted.of(model)
     entry = _cached(wanted)
-    if entry is None or _leftovers(wanted):
+    if entry is None:
         with alone(wanted.folder):
             wanted = _Wanted.of(model)  # another run may have put it there in the meantime
-            entry = _cached(wanted)
-            if entry:
-                _remove_leftovers(wanted)
-                Partial(wanted.tar).discard()
-            else:
-                entry = _download(wanted)
+            entry = _cached(wanted) or _download(wanted)
+    elif _leftovers(wanted):
+        _tidy(wanted)
     return Archive.open(wanted.folder, "official", entry.mirror or entry.url)
 
 
@@ -96,10 +93,15 @@ def cache_folder() -> Path:
     return platformdirs.user_cache_path("tritonclas") / "archives"
 
 
+def lock_file(folder: Path) -> Path:
+    """What a run holds while it downloads into `folder`."""
+    return folder.parent / f".{folder.name}.lock"
+
+
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """No other run downloads into `folder` meanwhile. ArchiveError if one does so for too long."""
-    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    lock = FileLock(lock_file(folder))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         _acquire(lock, folder.name)
@@ -197,6 +199,13 @@ def _leftovers(wanted: _Wanted) -> list[Path]:
     """What a run that was killed while it unpacked, or just after, has left behind; also a part of a download."""
     unpacked = wanted.folder.parent.glob(f".{wanted.folder.name}-*")
     return [*unpacked, *([wanted.tar] if wanted.tar.exists() else [])]
+
+
+def _tidy(wanted: _Wanted) -> None:
+    """Everything that isn't needed beside a whole archive goes, if it can: the cache may be read-only, or another's."""
+    with contextlib.suppress(OSError, Timeout), FileLock(lock_file(wanted.folder)).acquire(timeout=0):
+        _remove_leftovers(wanted)
+        Partial(wanted.tar).discard()
 
 
 def _remove_leftovers(wanted: _Wanted) -> None:

@@ -38,7 +38,7 @@ GOES_ON = f"bytes={HALF}-"
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     with file_server() as running:
         running.serves(BODY)
         yield running
@@ -384,7 +384,7 @@ def nobody() -> str:
 def test_a_server_that_never_answers_is_given_up_early(
     nobody: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
 
     with pytest.raises(DownloadError) as caught:
         download(nobody, path, max_bytes=2**30, patience=QUICK)
@@ -418,7 +418,7 @@ def test_a_server_that_stalls_is_given_up(
 
 
 def test_a_server_that_never_begins_to_answer_is_given_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/file.tar"
         with pytest.raises(DownloadError, match=r"no answer within 0.3 s \(2 attempts\)"):
@@ -581,6 +581,28 @@ def test_an_address_that_isnt_encrypted_is_not_asked(
     server.first(status=302, headers={"Location": "/elsewhere.tar"})
     assert "isn't encrypted" in failure(server, path).why
     assert [request.path for request in server.requests] == ["/file.tar"]
+
+
+@pytest.mark.timeout(60)
+def test_what_comes_with_a_redirect_isnt_waited_for(server: FileServer, path: Path) -> None:
+    """It may be endless."""
+    server.first(status=302, headers={"Location": "/elsewhere.tar"}, drip_after=0)
+    assert get(server, path) == BODY
+
+
+@pytest.mark.parametrize(("host", "kept"), [("127.0.0.1", True), ("localhost", False)])
+def test_a_password_goes_on_to_the_same_server_only(server: FileServer, path: Path, host: str, kept: bool) -> None:
+    elsewhere = server.url.replace("127.0.0.1", host)
+    server.first(status=301, headers={"Location": f"{elsewhere}/real.tar"})
+    download(f"{server.url.replace('//', '//user:pass@')}/file.tar", path, max_bytes=2**30, patience=QUICK)
+    first, second = (request.authorization for request in server.requests)
+    assert first is not None
+    assert second == (first if kept else None)
+
+
+def test_an_address_that_is_none_is_refused(server: FileServer, path: Path) -> None:
+    server.first(status=302, headers={"Location": "http://[bad/"})
+    assert "leads to an address that is none" in failure(server, path).why
 
 
 def refuse_everything(*_: str) -> None:

@@ -331,6 +331,24 @@ def written(path: Path, text: str, *, as_folder: bool) -> Path:
 
 
 @pytest.mark.parametrize("kinds", [(False, True), (True, False), (True, True)], ids=str)
+def test_where_they_cant_an_interruption_leaves_the_old_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: tuple[bool, bool]
+) -> None:
+    old, new = (
+        written(tmp_path / text, text, as_folder=kind) for text, kind in zip(("old", "new"), kinds, strict=True)
+    )
+    monkeypatch.setattr("scripts.onnx_file.exchange", unsupported)
+
+    def interrupted(path: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        move_onnx(new, old)
+    assert model_file(old).read_text() == "old"
+
+
+@pytest.mark.parametrize("kinds", [(False, True), (True, False), (True, True)], ids=str)
 def test_what_cant_be_renamed_to_it_trades_places_with_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: tuple[bool, bool]
 ) -> None:
@@ -378,10 +396,13 @@ def test_the_command_replaces_a_folder_of_its_own_and_no_other(
     for _ in range(2):
         result = CliRunner().invoke(main, words)
         assert (result.exit_code, target.is_dir()) == (0, True), result.output
-    (target / "notes.txt").touch()
-    result = CliRunner().invoke(main, words)
-    assert f"{target} is a folder with more than an ONNX model in it" in result.output
-    assert (target / "notes.txt").exists()
+    (weights,) = target.glob("weights-*.data")
+    for spoil in ((target / "notes.txt").touch, lambda: [(target / "notes.txt").unlink(), weights.unlink()]):
+        spoil()
+        before = sorted(target.iterdir())
+        result = CliRunner().invoke(main, words)
+        assert f"{target} is a folder, and none that this command has written" in result.output
+        assert sorted(target.iterdir()) == before
 
 
 def test_the_command_lists_near_names(target: Path) -> None:

@@ -128,6 +128,15 @@ def test_a_folder_with_anything_else_stays_as_it_is(own: Path, tmp_path: Path, s
     assert [path for path in kept.parents[len(Path(stranger).parts)].rglob("*") if path.is_file()] == [kept]
 
 
+def test_a_file_in_its_place_stays_too(own: Path, tmp_path: Path) -> None:
+    place = tmp_path / "out" / "EfficientNetB0"
+    place.parent.mkdir()
+    place.write_text("mine")
+    result = CliRunner().invoke(main, ["EfficientNetB0", "--weights", str(own), "--out", str(place.parent)])
+    assert (result.exit_code, place.read_text()) == (1, "mine")
+    assert "EfficientNetB0 is no folder, and would be lost" in result.output
+
+
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "tar"])
 def test_random_weights_stay_random_weights_wherever_they_are_put(tmp_path: Path, packed: bool) -> None:
     """And are never served with the names of real classes."""

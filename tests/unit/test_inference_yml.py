@@ -160,6 +160,15 @@ def test_aliases_of_aliases_dont_become_a_message_of_gigabytes(tmp_path: Path, p
     assert len(refusal.value.message) < 1000
 
 
+def test_aliases_of_steps_dont_fill_the_memory(tmp_path: Path) -> None:
+    step = "{" + ", ".join(f"k{number}: " for number in range(4000)) + "}"
+    text = f"a: &a {step}\nPreProcess:\n  transform_ops:\n" + "  - *a\n" * 4000
+    with pytest.raises(ArchiveError, match="transform_ops has 4000 steps, which no export has"):
+        read(tmp_path, text)
+    with pytest.raises(ArchiveError, match="transform_ops has a step of 4000 names instead of one"):
+        read(tmp_path, f"PreProcess:\n  transform_ops:\n  - {step}\n")
+
+
 def test_a_file_that_is_no_description_isnt_read_in_part(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="more than 1 MiB"):
         read(tmp_path, WHOLE + "    - daisy\n" * (MOST_BYTES // 12))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import shutil
@@ -343,6 +344,44 @@ def test_a_run_that_ends_while_it_unpacks_has_downloaded(
 
     assert len(server.requests) == 1
     assert shown(cache) == [other.name, NAME]
+
+
+def leave(cache: Path) -> list[Path]:
+    """What runs leave that are killed while they unpack, and just after."""
+    left = [cache / f".{NAME}-killed", cache / f"{NAME}.tar", cache / f"{NAME}.tar.json"]
+    left[0].mkdir()
+    for path in left[1:]:
+        path.touch()
+    return left
+
+
+def test_what_a_killed_run_left_goes_also_when_nothing_is_downloaded(
+    server: FileServer, cache: Path, tmp_path: Path
+) -> None:
+    fetch(B0, "official", tmp_path)
+    left = leave(cache)
+    fetch(B0, "official", tmp_path)
+    assert not any(path.exists() for path in left)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("why", ["read-only", "busy"])
+def test_a_whole_archive_is_used_though_nothing_can_be_tidied(
+    server: FileServer, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    fetch(B0, "official", tmp_path)
+    left = leave(cache)
+    with contextlib.ExitStack() as stack:
+        if why == "busy":
+            stack.enter_context(FileLock(official.lock_file(cache / NAME)))
+        else:
+            monkeypatch.setattr(FileLock, "acquire", denied)
+        assert fetch(B0, "official", tmp_path).folder == cache / NAME
+    assert all(path.exists() for path in left)
+
+
+def denied(*_: object, **__: object) -> None:
+    raise PermissionError(13, "Permission denied")
 
 
 def test_a_missing_file_is_named(server: FileServer, cache: Path, tmp_path: Path) -> None:

@@ -112,7 +112,14 @@ def test_a_b4_of_224_pixels_is_refused_and_explained(archive: Archive, labels: P
 def test_the_network_of_a_row_at_another_size_is_refused_unless_somebody_says_that_size(
     archive: Archive, described: Archive, labels: Path
 ) -> None:
-    (described.folder / "inference.yml").unlink()
+    """Also where its inference.yml has the same wrong size, as PaddleClas writes it for EfficientNetB4."""
+    for text in (WHOLE.replace("size: 192", "size: 224").replace("resize_short: 219", "resize_short: 256"), None):
+        if text:
+            (described.folder / "inference.yml").write_text(text)
+        else:
+            (described.folder / "inference.yml").unlink()
+        with pytest.raises(ArchiveError, match=r"has EfficientNetB4's network, .*380x380 .* --crop 224"):
+            decide(Own(name="flowers", labels=labels), archive, taking(224), [B4])
     own = Own(name="flowers", labels=labels)
     with pytest.raises(ArchiveError, match=r"has EfficientNetB4's network, and .* evaluated at 380x380 .* --crop 224"):
         decide(own, archive, taking(224), [B4])
