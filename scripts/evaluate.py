@@ -16,7 +16,7 @@ from scripts.evaluation.accuracy import Share, percent
 from scripts.evaluation.measure import STATES, Evaluation, Request, evaluate
 from scripts.processes import termination_as_interrupt
 from tritonclas import ModelNotFound, ModelServer, TritonClasError
-from tritonclas.cli import example, json_option, plain_console, preprocess_option, url_option
+from tritonclas.cli import example, json_option, plain_console, preprocess_option
 from tritonclas.served import is_part
 from tritonclas.zoo import near_matches
 
@@ -42,7 +42,7 @@ EPILOG = example("python -m scripts.evaluate EfficientNetB0 --images ILSVRC2012 
     metavar="FILE",
     help="A list with PATH INDEX a line, or the names of the classes.",
 )
-@url_option
+@click.option("--url", default="localhost:8001", show_default=True, metavar="HOST:PORT", help="Triton's gRPC endpoint.")
 @preprocess_option
 @click.option("--batch-size", type=click.IntRange(1), help="Images a request.  [default: 8, or what the model takes]")
 @click.option("--in-flight", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests at a time.")

@@ -183,9 +183,20 @@ def models(call: Call) -> Exchange[list[ModelStatus]]:
     return _messages.model_statuses((yield from call.rpc("RepositoryIndex", _messages.repository_index())))
 
 
-def load(call: Call) -> Exchange[None]:
+def config(call: Call) -> Exchange[dict[str, Any]]:
+    """The configuration of the call's model."""
+    return _messages.config((yield from call.rpc("ModelConfig", _messages.config_of(call.model or ""))))
+
+
+def load(call: Call, config: Mapping[str, Any] | None) -> Exchange[None]:
     """Load the call's model."""
-    yield from call.rpc("RepositoryModelLoad", _messages.load(call.model or ""))
+    try:
+        yield from call.rpc("RepositoryModelLoad", _messages.load(call.model or "", config))
+    except ModelNotFound as error:
+        if config is None:
+            raise
+        unknown = "the server has no such model, or doesn't take this configuration; its log says which"
+        raise call.error(InvalidRequest, unknown) from error
 
 
 def unload(call: Call) -> Exchange[None]:
@@ -198,6 +209,23 @@ def statistics(call: Call) -> Exchange[list[ModelStatistics]]:
     return _messages.model_statistics(
         (yield from call.rpc("ModelStatistics", _messages.statistics_of(call.model or "")))
     )
+
+
+def log_settings(call: Call, changes: Mapping[str, Any] | None) -> Exchange[dict[str, _messages.Setting]]:
+    """Change the server's log settings, if any; those that hold."""
+    wrong = {name: value for name, value in (changes or {}).items() if type(value) not in (bool, int, str)}
+    if wrong:
+        raise call.error(InvalidRequest, f"log settings are bools, ints and strings, and {min(wrong)} is none")
+    return _messages.log_settings_of((yield from call.rpc("LogSettings", _messages.log_settings(changes or {}))))
+
+
+def trace_settings(
+    call: Call, changes: Mapping[str, str | Sequence[str] | None] | None
+) -> Exchange[dict[str, tuple[str, ...]]]:
+    """Change trace settings of the call's model or of all, if any; those that hold."""
+    values = {name: [value] if isinstance(value, str) else value for name, value in (changes or {}).items()}
+    request = _messages.trace_settings(call.model or "", values)
+    return _messages.trace_settings_of((yield from call.rpc("TraceSetting", request)))
 
 
 def only(results: Sequence[T | ImageRejected]) -> list[T]:

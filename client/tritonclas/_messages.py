@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from google.protobuf import json_format
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from tritonclas.preprocess import Pixels
 from tritonclas.results import Classification, Label, ModelStatistics, ModelStatus
+
+#: A value of a log setting.
+Setting = bool | int | str
 
 OUTPUT = "probabilities"
 _NS = 1e-9
@@ -107,9 +112,12 @@ def repository_index() -> Any:
     return service_pb2.RepositoryIndexRequest()
 
 
-def load(model: str) -> Any:
-    """A request to load a model."""
-    return service_pb2.RepositoryModelLoadRequest(model_name=model)
+def load(model: str, config: Mapping[str, Any] | None) -> Any:
+    """A request to load a model, with another configuration than its folder's if one is given."""
+    request = service_pb2.RepositoryModelLoadRequest(model_name=model)
+    if config is not None:
+        request.parameters["config"].string_param = json.dumps(config)
+    return request
 
 
 def unload(model: str) -> Any:
@@ -122,6 +130,38 @@ def unload(model: str) -> Any:
 def statistics_of(model: str) -> Any:
     """A request for a model's statistics; all models' for an empty name."""
     return service_pb2.ModelStatisticsRequest(name=model)
+
+
+def config(response: Any) -> dict[str, Any]:
+    """A model's configuration as Triton's JSON, with the protobuf's field names."""
+    return json_format.MessageToDict(response.config, preserving_proto_field_name=True)
+
+
+def log_settings(changes: Mapping[str, Setting]) -> Any:
+    """A request to change the server's log settings, if any, and for those that hold then."""
+    request = service_pb2.LogSettingsRequest()
+    for name, value in changes.items():
+        kind = {bool: "bool_param", int: "uint32_param", str: "string_param"}[type(value)]
+        setattr(request.settings[name], kind, value)
+    return request
+
+
+def log_settings_of(response: Any) -> dict[str, Setting]:
+    """The log settings that hold."""
+    return {name: getattr(value, value.WhichOneof("parameter_choice")) for name, value in response.settings.items()}
+
+
+def trace_settings(model: str, changes: Mapping[str, Sequence[str] | None]) -> Any:
+    """A request to change trace settings, of a model or of all; None takes back what was set for that model."""
+    request = service_pb2.TraceSettingRequest(model_name=model)
+    for name, values in changes.items():
+        request.settings[name].value.extend(values or ())
+    return request
+
+
+def trace_settings_of(response: Any) -> dict[str, tuple[str, ...]]:
+    """The trace settings that hold."""
+    return {name: tuple(setting.value) for name, setting in response.settings.items()}
 
 
 def model_statuses(response: Any) -> list[ModelStatus]:

@@ -6,24 +6,26 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import click
+from google.protobuf import json_format, text_format
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from tritonclient.grpc import model_config_pb2
 
 from tritonclas import (
     Classification,
-    Classifier,
     ImageRejected,
     ModelNotFound,
-    ModelServer,
     ModelStatistics,
     ModelStatus,
     TritonClasError,
 )
+from tritonclas._connection import Connection, connection_options
 from tritonclas.served import is_part
 from tritonclas.zoo import near_matches
 
@@ -33,12 +35,11 @@ def example(command: str) -> str:
     return f"\b\nExample:\n  {command}"
 
 
+_SECONDS = click.FloatRange(0, min_open=True)
+
 #: Columns that the widest table needs; a narrower terminal breaks its lines, which is better than cutting names.
 _TABLE_WIDTH = 110
 
-url_option = click.option(
-    "--url", default="localhost:8001", show_default=True, metavar="HOST:PORT", help="Triton's gRPC endpoint."
-)
 preprocess_option = click.option(
     "--preprocess",
     type=click.Choice(["server", "client"]),
@@ -68,36 +69,44 @@ def main() -> None:
 
 @main.command(epilog=example("tritonclas classify cat.jpg dog.png --model EfficientNetB0 --top-k 3"))
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@url_option
+@connection_options
 @click.option("--model", required=True, help="The model's name on the server.")
 @click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes to show of each picture.")
 @preprocess_option
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(0, min_open=True),
+    type=_SECONDS,
     default=30.0,
     show_default=True,
     help="Seconds for a request.",
 )
 @json_option
 def classify(
-    images: tuple[str, ...], *, url: str, model: str, top_k: int, preprocess: Any, timeout_s: float, as_json: bool
+    images: tuple[str, ...],
+    *,
+    connection: Connection,
+    model: str,
+    top_k: int,
+    preprocess: Any,
+    timeout_s: float,
+    as_json: bool,
 ) -> None:
     """Classify pictures. Exit status 1 if any of them couldn't be; the others are still answered."""
-    with Classifier(url, model, preprocess=preprocess, timeout_s=timeout_s) as classifier:
+    with connection.classifier(model, preprocess=preprocess, timeout_s=timeout_s) as classifier:
         results = classifier.classify_many(images, top_k=top_k, batch_size=1 if len(images) == 1 else None)
         try:
             rejected = (_show_json if as_json else _show)(images, results)
         except ModelNotFound as error:
-            raise _with_near_matches(error, url, model) from error
+            raise _with_near_matches(error, connection, model) from error
     if rejected:
         sys.exit(1)
 
 
-def _with_near_matches(error: ModelNotFound, url: str, model: str) -> click.ClickException:
+def _with_near_matches(error: ModelNotFound, connection: Connection, model: str) -> click.ClickException:
     known: list[str] = []
-    with ModelServer(url) as server, contextlib.suppress(TritonClasError):  # the index may be restricted
+    one = replace(connection, urls=connection.urls[:1])
+    with one.server() as server, contextlib.suppress(TritonClasError):  # the index may be restricted
         known = [status.name for status in server.models() if status.ready and not is_part(status.name)]
     return click.ClickException(f"{error}; {near_matches(model, known)}" if known else str(error))
 
@@ -145,12 +154,12 @@ def show_top_k(console: Console, image: str, result: Classification) -> None:
 
 
 @main.command(epilog=example("tritonclas models --url triton.example:8001"))
-@url_option
+@connection_options
 @click.option("--all", "everything", is_flag=True, help="Also what the ensembles consist of.")
 @json_option
-def models(url: str, everything: bool, as_json: bool) -> None:
+def models(*, connection: Connection, everything: bool, as_json: bool) -> None:
     """List the models in the server's repository and whether they are ready."""
-    with ModelServer(url) as server:
+    with connection.server() as server:
         found = [status for status in server.models() if everything or not is_part(status.name)]
     if as_json:
         click.echo(json.dumps([asdict(status) for status in found], indent=2))
@@ -160,11 +169,11 @@ def models(url: str, everything: bool, as_json: bool) -> None:
 
 @main.command(epilog=example("tritonclas stats EfficientNetB0_net"))
 @click.argument("name", required=False)
-@url_option
+@connection_options
 @json_option
-def stats(name: str | None, url: str, as_json: bool) -> None:
+def stats(name: str | None, *, connection: Connection, as_json: bool) -> None:
     """Show what a model, or every loaded one, has done: counts, and mean times of a request in ms."""
-    with ModelServer(url) as server:
+    with connection.server() as server:
         found = server.statistics(name)
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], indent=2))
@@ -178,6 +187,66 @@ def _stats_row(stats: ModelStatistics) -> tuple[str, ...]:
     counts = (stats.inferences, stats.executions, stats.successes, stats.failures)
     means = (f"{1000 * total / stats.successes:.2f}" if stats.successes else "-" for total in times)
     return stats.name, *map(str, counts), *means
+
+
+@main.command(epilog=example("tritonclas load EfficientNetB0 --header triton-grpc-protocol-admin-key=@key.txt"))
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@connection_options
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Configuration, JSON or .pbtxt, in place of the one in the model's folder; for one NAME.",
+)
+@click.option("--timeout", "timeout_s", type=_SECONDS, default=300.0, show_default=True, help="Seconds for each model.")
+def load(names: tuple[str, ...], *, connection: Connection, config: Path | None, timeout_s: float) -> None:
+    """Load models, or load them again; of an ensemble also what it consists of.
+
+    Triton must have been started with --model-control-mode=explicit, as scripts.serve does it.
+    """
+    if config and len(names) > 1:
+        raise click.UsageError("--config is of one model; give one NAME")
+    with connection.server() as server:
+        for name in names:
+            server.load(name, config=read_config(config) if config else None, timeout_s=timeout_s)
+            click.echo(f"{name}: loaded")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """A model's configuration out of a JSON file or a .pbtxt; click's error names what is wrong with it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        config = model_config_pb2.ModelConfig()
+        (text_format.Parse if path.suffix == ".pbtxt" else json_format.Parse)(text, config)
+    except (OSError, ValueError, text_format.ParseError, json_format.ParseError) as error:
+        raise click.ClickException(f"{path} isn't a model configuration ({' '.join(str(error).split())})") from error
+    return json_format.MessageToDict(config, preserving_proto_field_name=True)
+
+
+@main.command(epilog=example("tritonclas unload EfficientNetB0"))
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@connection_options
+def unload(names: tuple[str, ...], *, connection: Connection) -> None:
+    """Unload models, of an ensemble also what it consists of."""
+    with connection.server() as server:
+        for name in names:
+            server.unload(name)
+            click.echo(f"{name}: unloaded")
+
+
+@main.command(epilog=example("tritonclas ready EfficientNetB0 --wait 60"))
+@click.argument("names", nargs=-1, metavar="[NAME...]")
+@connection_options
+@click.option("--wait", "wait_s", type=_SECONDS, help="Wait so many seconds for it.")
+def ready(names: tuple[str, ...], *, connection: Connection, wait_s: float | None) -> None:
+    """Exit with 0 if the server, or each of these models, answers requests, otherwise with 1."""
+    with connection.server() as server:
+        if wait_s:
+            server.wait_ready(names, timeout_s=wait_s)
+        states = {name or "the server": server.ready(name) for name in names or (None,)}
+    for name, answers in states.items():
+        click.echo(f"{name}: {'ready' if answers else 'not ready'}")
+    if not all(states.values()):
+        sys.exit(1)
 
 
 def _state(status: ModelStatus) -> str:

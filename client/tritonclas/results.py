@@ -59,7 +59,7 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True)
 class ModelStatistics:
-    """What a model has done since it was loaded: counts, and total times in seconds."""
+    """What a model has done since it was loaded: counts, and total times in seconds of its successful requests."""
 
     name: str
     version: str
@@ -71,3 +71,21 @@ class ModelStatistics:
     compute_input_s: float
     compute_infer_s: float
     compute_output_s: float
+
+    @property
+    def average_batch_size(self) -> float:
+        """Images that were computed at once, on average; 0 before the first."""
+        return self.inferences / self.executions if self.executions else 0.0
+
+    @property
+    def average_queue_s(self) -> float:
+        """Seconds that a request waited for an instance, on average; 0 before the first."""
+        return self._average_s(self.queue_s)
+
+    @property
+    def average_compute_s(self) -> float:
+        """Seconds that a request took once an instance had it, on average: input, inference and output."""
+        return self._average_s(self.compute_input_s + self.compute_infer_s + self.compute_output_s)
+
+    def _average_s(self, total_s: float) -> float:
+        return total_s / self.successes if self.successes else 0.0

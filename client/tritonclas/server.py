@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tritonclas import _core, _messages
 from tritonclas._client import DEFAULT_TIMEOUT_S, Client
@@ -52,9 +53,18 @@ class ModelServer(Client):
         """All models in the server's repository."""
         return self._carry_out(_core.models(self._call()))
 
-    def load(self, model: str, *, timeout_s: float | None = None) -> None:
-        """Load a model, of an ensemble also what it consists of (model control mode `explicit`)."""
-        self._carry_out(_core.load(self._call(model, timeout_s)))
+    def config(self, model: str) -> dict[str, Any]:
+        """A model's configuration as the server has it, with Triton's field names."""
+        return self._carry_out(_core.config(self._call(model)))
+
+    def load(self, model: str, *, config: Mapping[str, Any] | None = None, timeout_s: float | None = None) -> None:
+        """Load a model, of an ensemble also what it consists of (model control mode `explicit`).
+
+        `config` is a whole configuration that takes the place of the one in the model's folder: what the method
+        `config` returns, with changes. Triton keeps it, also when the model is unloaded and loaded again, until it is
+        given another one or a file in the folder changes.
+        """
+        self._carry_out(_core.load(self._call(model, timeout_s), config))
 
     def unload(self, model: str, *, timeout_s: float | None = None) -> None:
         """Unload a model, of an ensemble also what it consists of (model control mode `explicit`)."""
@@ -63,6 +73,19 @@ class ModelServer(Client):
     def statistics(self, model: str | None = None) -> list[ModelStatistics]:
         """What this model, or every loaded one, has done since it was loaded."""
         return self._carry_out(_core.statistics(self._call(model)))
+
+    def log_settings(self, changes: Mapping[str, bool | int | str] | None = None) -> dict[str, bool | int | str]:
+        """The server's log settings, after these changes if any: `log_verbose_level`, `log_info` and others."""
+        return self._carry_out(_core.log_settings(self._call(), changes))
+
+    def trace_settings(
+        self, model: str | None = None, changes: Mapping[str, str | Sequence[str] | None] | None = None
+    ) -> dict[str, tuple[str, ...]]:
+        """Trace settings, the model's or the server's, after these changes if any: `trace_level` and others.
+
+        None in place of a model's value takes back what was set for it: then the server's holds.
+        """
+        return self._carry_out(_core.trace_settings(self._call(model), changes))
 
     def __repr__(self) -> str:
         return f"ModelServer({self.url!r})"

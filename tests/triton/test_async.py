@@ -21,6 +21,7 @@ from tritonclas import (
     Classification,
     Classifier,
     ImageRejected,
+    InvalidRequest,
     ModelNotReady,
     ModelServer,
 )
@@ -65,6 +66,44 @@ def test_the_server_is_looked_after_the_same(server):
     with ModelServer(server.url) as control:
         names = sorted(status.name for status in control.models())
         assert asyncio.run(look()) == [True, True, False, True, control.version(), names, REAL]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["blocking", "asyncio"])
+def test_a_model_is_loaded_with_another_configuration(server, asynchronous):
+    name = f"{SYNTHETIC}_net"
+
+    async def load(changes: dict[str, object]) -> dict[str, object]:
+        async with AsyncModelServer(server.url) as control:
+            await control.load(name, config=await control.config(name) | changes)
+            return await control.config(name)
+
+    with ModelServer(server.url) as control:
+        before = control.config(name)
+        with pytest.raises(InvalidRequest, match="no such model, or doesn't take this configuration"):
+            control.load(name, config=before | {"max_batch_size": 2})  # less than its preferred_batch_size
+        changes = {"dynamic_batching": {}}
+        if asynchronous:
+            after = asyncio.run(load(changes))
+        else:
+            control.load(name, config=before | changes)
+            after = control.config(name)
+        assert "default_queue_policy" in before["dynamic_batching"]
+        assert "default_queue_policy" not in after["dynamic_batching"]
+        control.unload(SYNTHETIC)
+        control.load(SYNTHETIC)
+        assert control.config(name) == after, "Triton keeps it"
+        control.load(name, config=before)
+        assert control.config(name) == before
+
+
+def test_log_and_trace_settings_change_and_change_back(server):
+    with ModelServer(server.url) as control:
+        assert control.log_settings({"log_verbose_level": 1})["log_verbose_level"] == 1
+        assert control.log_settings({"log_verbose_level": 0})["log_verbose_level"] == 0
+        rate = control.trace_settings(REAL)["trace_rate"]
+        assert control.trace_settings(REAL, {"trace_rate": "7"})["trace_rate"] == ("7",)
+        assert control.trace_settings()["trace_rate"] == rate
+        assert control.trace_settings(REAL, {"trace_rate": None})["trace_rate"] == rate
 
 
 def test_a_model_that_is_loaded_meanwhile_answers_after_all(server):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from click.testing import CliRunner
 
 from scripts.embedded import EmbeddedServer
 from scripts.photographs import EXAMPLES
@@ -26,6 +27,7 @@ from tritonclas import (
     Tls,
     TritonClasError,
 )
+from tritonclas.cli import main
 
 CAT = EXAMPLES / "cat.jpg"
 HERE = ("localhost", "127.0.0.1")
@@ -177,6 +179,17 @@ def test_a_key_of_another_certificate_is_named(mutual: tuple[EmbeddedServer, Tls
     (certificate, _), (_, key) = files.pair("one.example"), files.pair("other.example")
     with pytest.raises(InvalidRequest, match="certificate and key aren't a pair"):
         top(server.url, Tls(ca=files.ca, certificate=certificate, key=key))
+
+
+def test_the_command_has_options_for_it(mutual: tuple[EmbeddedServer, Tls], files: Files) -> None:
+    server, own = mutual
+    words = ["--url", server.url, "--ca", str(own.ca), "--certificate", str(own.certificate), "--key", str(own.key)]
+    result = CliRunner().invoke(main, ["classify", str(CAT), "--model", REAL, *words])
+    assert (result.exit_code, "tiger cat" in result.stdout) == (0, True), result.output
+    assert CliRunner().invoke(main, ["ready", REAL, *words]).stdout == f"{REAL}: ready\n"
+    result = CliRunner().invoke(main, ["models", "--url", server.url, "--ca", str(files.other_ca)])
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert "isn't vouched for by an authority" in result.stderr
 
 
 @pytest.fixture(scope="module")

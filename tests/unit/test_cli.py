@@ -16,7 +16,9 @@ def run(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-@pytest.mark.parametrize("command", [(), ("classify",), ("models",), ("stats",)], ids=str)
+@pytest.mark.parametrize(
+    "command", [(), ("classify",), ("models",), ("stats",), ("load",), ("unload",), ("ready",)], ids=str
+)
 def test_help(command: tuple[str, ...]) -> None:
     result = run(*command, "--help")
     assert result.exit_code == 0

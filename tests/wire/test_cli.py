@@ -173,6 +173,67 @@ def test_models(service: Service, url: str) -> None:
     assert names == [MODEL, "EfficientNetB1"]
 
 
+def test_load_and_unload(service: Service, url: str, tmp_path: Path) -> None:
+    service.answers["RepositoryModelLoad"] = lambda request, context: pb.RepositoryModelLoadResponse()
+    service.answers["RepositoryModelUnload"] = lambda request, context: pb.RepositoryModelUnloadResponse()
+    result = run("load", "A", "B", "--url", url)
+    assert (result.exit_code, result.stdout) == (0, "A: loaded\nB: loaded\n")
+    result = run("unload", "A", "B", "--url", url)
+    assert (result.exit_code, result.stdout) == (0, "A: unloaded\nB: unloaded\n")
+    for name, text in (("c.pbtxt", "max_batch_size: 7"), ("c.json", '{"max_batch_size": 7}')):
+        assert run("load", "A", "--url", url, "--config", written(tmp_path / name, text.encode())).exit_code == 0
+        sent = json.loads(service.asked("RepositoryModelLoad")[-1].parameters["config"].string_param)
+        assert sent == {"max_batch_size": 7}
+    assert [request.model_name for request in service.asked("RepositoryModelLoad")] == ["A", "B", "A", "A"]
+
+
+@pytest.mark.parametrize(("name", "content"), [("c.pbtxt", b"max: 7"), ("c.json", b"{"), ("c.json", b"\xff")])
+def test_a_configuration_that_is_none(url: str, tmp_path: Path, name: str, content: bytes) -> None:
+    path = written(tmp_path / name, content)
+    assert_one_line_error(run("load", "A", "--url", url, "--config", path), f"{path} isn't a model configuration")
+
+
+def test_a_configuration_is_of_one_model(url: str, tmp_path: Path) -> None:
+    result = run("load", "A", "B", "--url", url, "--config", written(tmp_path / "c.json", b"{}"))
+    assert result.exit_code == 2
+    assert "--config is of one model" in result.stderr
+
+
+def test_ready(service: Service, url: str, nobody: str) -> None:
+    assert (run("ready", "--url", url).exit_code, run("ready", "--url", url).stdout) == (0, "the server: ready\n")
+    service.answers["ModelReady"] = lambda request, context: pb.ModelReadyResponse(ready=request.name == MODEL)
+    result = run("ready", MODEL, "EfficientNetB1", "--url", url)
+    assert (result.exit_code, result.stdout) == (1, f"{MODEL}: ready\nEfficientNetB1: not ready\n")
+    assert run("ready", MODEL, "--wait", "5", "--url", url).exit_code == 0
+    assert_one_line_error(run("ready", "X", "--wait", "0.2", "--url", url), "X isn't ready after 0.2 s")
+    assert run("ready", "--url", nobody).stdout == "the server: not ready\n"
+
+
+def test_headers(service: Service, url: str, picture: str, tmp_path: Path) -> None:
+    secret = written(tmp_path / "key.txt", b"s3cret\n")
+    headers = ("--header", "tenant=a=b", "--header", f"Key=@{secret}")
+    for command in (("classify", picture, "--model", MODEL), ("ready",)):
+        assert run(*command, "--url", url, *headers).exit_code == 0
+        assert (service.headers[-1]["tenant"], service.headers[-1]["key"]) == ("a=b", "s3cret")
+
+
+@pytest.mark.parametrize(
+    ("header", "why"), [("key", "give NAME=VALUE"), ("key=@missing.txt", r"missing.txt can't be read")]
+)
+def test_headers_that_are_none(url: str, header: str, why: str) -> None:
+    result = run("models", "--url", url, "--header", header)
+    assert result.exit_code == 2
+    assert why in result.stderr
+
+
+def test_several_servers(url: str, nobody: str, picture: str) -> None:
+    both = ("--url", nobody, "--url", url)
+    assert run("classify", picture, "--model", MODEL, *both).exit_code == 0
+    result = run("models", *both)
+    assert result.exit_code == 2
+    assert "looks after one server; give one --url" in result.stderr
+
+
 def test_stats(service: Service, url: str) -> None:
     duration = pb.StatisticDuration(count=4, ns=6_000_000)
     stats = pb.InferStatistics(success=duration, queue=duration, compute_infer=pb.StatisticDuration(ns=2_000_000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -99,6 +100,50 @@ def test_load_and_unload(service: Service, control: ModelServer) -> None:
     (_, load), (_, unload) = service.requests
     assert (load.model_name, unload.model_name) == (MODEL, MODEL)
     assert unload.parameters["unload_dependents"].bool_param
+
+
+def test_load_with_another_configuration(service: Service, control: ModelServer) -> None:
+    service.answers["RepositoryModelLoad"] = lambda request, context: pb.RepositoryModelLoadResponse()
+    control.load(MODEL, config=control.config(MODEL) | {"max_batch_size": 2})
+    ((_, request),) = (each for each in service.requests if each[0] == "RepositoryModelLoad")
+    sent = json.loads(request.parameters["config"].string_param)
+    assert sent["max_batch_size"] == 2
+    assert [step["model_name"] for step in sent["ensemble_scheduling"]["step"]] == [
+        "preprocess_256_224_cubic",
+        f"{MODEL}_net",
+    ]
+
+
+def test_log_settings(service: Service, control: ModelServer) -> None:
+    def answer(request: Any, context: Any) -> Any:
+        held = pb.LogSettingsResponse()
+        held.settings["log_info"].bool_param = True
+        for name, value in request.settings.items():
+            held.settings[name].MergeFromString(value.SerializeToString())
+        return held
+
+    service.answers["LogSettings"] = answer
+    assert control.log_settings() == {"log_info": True}
+    changes = {"log_verbose_level": 1, "log_info": False, "log_format": "ISO8601"}
+    assert control.log_settings(changes) == changes
+    with pytest.raises(InvalidRequest, match="log settings are bools, ints and strings, and log_file is none"):
+        control.log_settings({"log_file": None})  # type: ignore[dict-item]
+
+
+def test_trace_settings(service: Service, control: ModelServer) -> None:
+    def answer(request: Any, context: Any) -> Any:
+        held = pb.TraceSettingResponse()
+        held.settings["trace_rate"].value.append("1000")
+        for name, setting in request.settings.items():
+            held.settings[name].CopyFrom(pb.TraceSettingResponse.SettingValue(value=setting.value))
+        return held
+
+    service.answers["TraceSetting"] = answer
+    assert control.trace_settings() == {"trace_rate": ("1000",)}
+    changes: dict[str, Any] = {"trace_level": ["TIMESTAMPS", "TENSORS"], "trace_rate": "1", "trace_count": None}
+    held = control.trace_settings(MODEL, changes)
+    assert held == {"trace_level": ("TIMESTAMPS", "TENSORS"), "trace_rate": ("1",), "trace_count": ()}
+    assert [request.model_name for request in service.asked("TraceSetting")] == ["", MODEL]
 
 
 @pytest.mark.parametrize(("name", "asked"), [(None, ""), (MODEL, MODEL)])
