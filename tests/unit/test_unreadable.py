@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from scripts import fetch, populate
+from scripts import fetch
+from scripts.archive import Archive
 from scripts.downloads import official
 from scripts.errors import ScriptError
 from scripts.files import write_whole
+from scripts.parameters import read_parameters
 from scripts.repository import locked
 from scripts.unpack import replacing
-from tests.unit.conftest import CopyArchive
 
 NOBODY = 65534
 
@@ -41,12 +43,13 @@ def as_nobody(open_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def closed(open_path: Path) -> Path:
+def closed(open_path: Path) -> Iterator[Path]:
     """A folder that nobody may look into."""
     folder = open_path / "closed"
     folder.mkdir()
     folder.chmod(0)
-    return folder
+    yield folder
+    folder.chmod(0o700)
 
 
 def use_as_repository(path: Path) -> None:
@@ -82,28 +85,15 @@ def test_what_cant_be_written_is_said_to_be_so(
 
 
 @pytest.mark.parametrize("name", ["inference.json", "inference.pdiparams"])
-def test_what_cant_be_read_is_said_to_be_so(tiny_archive: CopyArchive, as_nobody: Path, name: str) -> None:
+def test_what_cant_be_read_is_said_to_be_so(tiny_archives: Path, as_nobody: Path, name: str) -> None:
     os.seteuid(os.getuid())
-    archive = tiny_archive("json")
-    (archive.folder / name).chmod(0)
-    labels = as_nobody / "labels.txt"
-    labels.write_text("".join(f"kind {index}\n" for index in range(10)))
-    (as_nobody / "models").mkdir()
-    (as_nobody / "models").chmod(0o777)
+    folder = shutil.copytree(tiny_archives / "json", as_nobody / "archive")
+    (folder / name).chmod(0)
     if os.getuid() == 0:
         os.seteuid(NOBODY)
-    words = [
-        "Tulips",
-        "--weights",
-        str(archive.folder),
-        "--labels",
-        str(labels),
-        "--repository",
-        str(as_nobody / "models"),
-    ]
-    result = CliRunner().invoke(populate.main, words)
-    assert result.exit_code == 1
-    assert f"{archive.folder / name} can't be read (Permission denied)" in " ".join(result.output.split())
+    archive = Archive.open(folder, "own", "tests")
+    with pytest.raises(ScriptError, match=f"{folder / name} can't be read \\(Permission denied\\)"):
+        read_parameters(archive)
 
 
 def test_a_closed_archive_is_said_to_be_so(closed: Path, as_nobody: Path) -> None:
