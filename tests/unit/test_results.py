@@ -76,3 +76,22 @@ def test_statistics_are_in_seconds() -> None:
     stats = pb.ModelStatistics(name="X", version="1", inference_count=8, execution_count=5, inference_stats=infer)
     (found,) = _messages.model_statistics(pb.ModelStatisticsResponse(model_stats=[stats]))
     assert found == ModelStatistics("X", "1", 8, 5, 4, 2, pytest.approx(1.5), 0, 0, 0)
+
+
+def test_averages_are_per_request_and_per_batch() -> None:
+    stats = ModelStatistics(
+        name="X",
+        version="1",
+        inferences=12,
+        executions=3,
+        successes=4,
+        failures=1,
+        queue_s=0.2,
+        compute_input_s=0.04,
+        compute_infer_s=0.4,
+        compute_output_s=0.08,
+    )
+    assert (stats.average_batch_size, stats.average_queue_s) == (4.0, pytest.approx(0.05))
+    assert stats.average_compute_s == pytest.approx(0.13)
+    idle = dataclasses.replace(stats, executions=0, successes=0)
+    assert (idle.average_batch_size, idle.average_queue_s, idle.average_compute_s) == (0.0, 0.0, 0.0)
