@@ -91,17 +91,21 @@ class Workers:
 
     def __init__(self) -> None:
         self._pool: ThreadPoolExecutor | None = None
+        self._closed = False
 
     async def do(self, prepare: Prepare) -> Any:
-        """Do it, in a thread unless it is quick."""
+        """Do it, in a thread unless it is quick; InvalidRequest once they have ended."""
         if prepare.quick:
             return prepare.work()
+        if self._closed:
+            raise InvalidRequest(CLOSED)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_THREADS, "tritonclas")
         return await asyncio.get_running_loop().run_in_executor(self._pool, prepare.work)
 
     def close(self) -> None:
         """End them; work that hasn't begun is dropped."""
+        self._closed = True
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 

@@ -14,6 +14,7 @@ import pytest
 
 from tests.wire.scripted import MODEL, Hang, Service, contents, image, infer
 from tritonclas import AsyncClassifier, AsyncModelServer, Classifier, InvalidRequest, ModelServer, TritonClasError
+from tritonclas._exchange import Prepare
 
 Connect = Callable[..., Classifier]
 
@@ -172,6 +173,26 @@ def test_reading_and_decoding_happen_off_the_event_loop(url: str, monkeypatch: p
     assert asyncio.run(classify()) == 3
     assert threading.main_thread() not in threads
     assert not any(thread.is_alive() for thread in threads)
+
+
+def test_closing_ends_a_task_that_was_about_to_read(service: Service, url: str) -> None:
+    """Its configuration came after the client was closed, or never."""
+    hang = service.answers["ModelConfig"] = Hang(service.answers["ModelConfig"])
+
+    async def close() -> None:
+        client = AsyncClassifier(url, MODEL, preprocess="client")
+        task = asyncio.ensure_future(client.classify(b"1"))
+        await asyncio.to_thread(hang.arrived.wait, 10)
+        await client.close()
+        with pytest.raises(InvalidRequest, match="the client was closed"):
+            await task
+        with pytest.raises(InvalidRequest, match="the client was closed"):
+            await client._workers.do(Prepare(lambda: None))
+
+    try:
+        asyncio.run(close())
+    finally:
+        hang.release()
 
 
 def test_many_tasks_share_a_client(service: Service, url: str) -> None:
