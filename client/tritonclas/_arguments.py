@@ -26,10 +26,17 @@ def endpoints_of(url: str | Sequence[str]) -> tuple[str, ...]:
     return endpoints
 
 
+def check_one(url: object) -> None:
+    """A client of one server takes one endpoint."""
+    if not isinstance(url, str) or url.startswith(DNS):
+        raise InvalidRequest("this client looks after one server; give its HOST:PORT")
+
+
 def check_endpoint(url: str) -> None:
     """It must look like HOST:PORT."""
     host, separator, port = url.rpartition(":")
-    if "/" in url or not (host and separator and port.isascii() and port.isdigit()):
+    numbered = port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 2**16
+    if "/" in url or not (host and separator and numbered):
         raise InvalidRequest(f"{url!r} isn't a gRPC endpoint; give HOST:PORT, such as localhost:8001")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Protocol, TypeVar
@@ -48,15 +49,16 @@ class AsyncGrpcTransport:
 
     async def call(self, rpc: Rpc) -> Any:
         """The reply to one call; RpcFault if it fails."""
+        begin_s = time.monotonic()
+        stub = await self._its_stub()
+        left_s = rpc.timeout_s - (time.monotonic() - begin_s)
+        if left_s <= 0:
+            raise RpcFault("DEADLINE_EXCEEDED", "Deadline Exceeded")
         try:
-            stub = await self._its_stub()
-            return await getattr(stub, rpc.method)(rpc.request, timeout=rpc.timeout_s, metadata=rpc.headers)
+            made = getattr(stub, rpc.method)(rpc.request, timeout=left_s, metadata=rpc.headers)
+            return await _unless_dropped(asyncio.ensure_future(_answer(made)))
         except grpc.RpcError as error:
             raise fault(error, closed=self._closed) from error
-        except asyncio.CancelledError as error:  # of the caller's task, or of the call because the channel was closed
-            if self._closed:
-                raise RpcFault("CANCELLED", CLOSED) from error
-            raise
         except grpc.aio.UsageError as error:  # gRPC's way to say that the channel is closed
             raise RpcFault("CANCELLED", CLOSED) from error
 
@@ -86,6 +88,22 @@ class AsyncGrpcTransport:
         return self._stub
 
 
+async def _answer(call: Any) -> Any:
+    return await call
+
+
+async def _unless_dropped(work: asyncio.Future[T]) -> T:
+    """The work's result; RpcFault if it was cancelled although its caller wasn't: then the client was closed."""
+    try:
+        await asyncio.wait({work})
+    except asyncio.CancelledError:
+        work.cancel()
+        raise
+    if work.cancelled():
+        raise RpcFault("CANCELLED", CLOSED)
+    return work.result()
+
+
 class Workers:
     """The threads in which files are read and pictures decoded, started when they are needed."""
 
@@ -101,7 +119,10 @@ class Workers:
             raise InvalidRequest(CLOSED)
         if self._pool is None:
             self._pool = ThreadPoolExecutor(_THREADS, "tritonclas")
-        return await asyncio.get_running_loop().run_in_executor(self._pool, prepare.work)
+        try:
+            return await _unless_dropped(asyncio.get_running_loop().run_in_executor(self._pool, prepare.work))
+        except RpcFault as dropped:
+            raise InvalidRequest(CLOSED) from dropped
 
     def close(self) -> None:
         """End them; work that hasn't begun is dropped."""

@@ -66,7 +66,7 @@ def _resolved(endpoint: str) -> Iterator[tuple[_Address, str]]:
     host, _, port = endpoint.rpartition(":")
     try:
         found = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         _LOG.warning("%s can't be resolved (%s); going on without it", endpoint, error)
         return
     yield from dict.fromkeys((ipaddress.ip_address(str(address[0]).partition("%")[0]), port) for *_, address in found)

@@ -38,17 +38,23 @@ class _Life:
 class _Connected:
     """Endpoints, what is sent with each request, and whether this client may still be used."""
 
-    def __init__(self, url: str | Sequence[str], timeout_s: float, headers: Mapping[str, str] | None) -> None:
+    def __init__(
+        self, url: str | Sequence[str], timeout_s: float, tls: Tls | None, headers: Mapping[str, str] | None
+    ) -> None:
         self._endpoints = endpoints_of(url)
         self._headers = headers_of(headers)
         self._life = _Life(os.getpid())
+        if tls and tls.server_name is None and len(self._endpoints) > 1:
+            raise InvalidRequest(
+                "several endpoints with TLS need Tls(server_name=...), a name that all certificates have"
+            )
         self.url = ", ".join(self._endpoints)
         self.timeout_s = timeout_s
 
     def with_headers(self, headers: Mapping[str, str]) -> Self:
         """This client, on the same connection, with headers added to its own or in their place."""
         other = copy.copy(self)
-        other._headers = headers_of(dict(self._headers) | {name.lower(): value for name, value in headers.items()})
+        other._headers = headers_of(dict(self._headers) | dict(headers_of(headers)))
         return other
 
     def _begin(self, model: str | None, timeout_s: float | None, retries: Retries | None = None) -> Call:
@@ -75,7 +81,7 @@ class Client(_Connected):
         headers: Mapping[str, str] | None,
         transport: Transport | None,
     ) -> None:
-        super().__init__(url, timeout_s, headers)
+        super().__init__(url, timeout_s, tls, headers)
         self._transport = transport or GrpcTransport(self._endpoints, tls)
 
     def close(self) -> None:
@@ -107,7 +113,7 @@ class AsyncClient(_Connected):
         headers: Mapping[str, str] | None,
         transport: AsyncTransport | None,
     ) -> None:
-        super().__init__(url, timeout_s, headers)
+        super().__init__(url, timeout_s, tls, headers)
         self._transport = transport or AsyncGrpcTransport(self._endpoints, tls)
         self._workers = Workers()
 

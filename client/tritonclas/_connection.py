@@ -74,8 +74,8 @@ def _header(context: click.Context, parameter: click.Parameter, text: str) -> tu
         return name, value
     try:
         return name, Path(value[1:]).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"{value[1:]} can't be read ({error})", context, parameter) from error
+    except (OSError, UnicodeDecodeError):
+        raise click.BadParameter(f"the file of the header {name} can't be read", context, parameter) from None
 
 
 _OPTIONS = (

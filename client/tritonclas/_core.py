@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -142,7 +143,16 @@ def _rejected(call: Call, batch: Batch, pending: list[int], error: InvalidReques
 def _rejection(call: Call, source: str, reason: str, cause: Exception | None = None) -> ImageRejected:
     context = {"model": call.model, "endpoint": call.endpoint, "attempts": call.attempts}
     error = ImageRejected(f"{source}: {reason}", source=source, reason=reason, **context)
-    error.__cause__ = cause
+    error.__cause__ = _without_frames(cause)
+    return error
+
+
+def _without_frames(error: BaseException | None) -> BaseException | None:
+    """The error, and those that it came from, without what their calls held: all pictures of the batch."""
+    following = error
+    while following is not None:
+        following.__traceback__ = None
+        following = following.__cause__
     return error
 
 
@@ -191,6 +201,10 @@ def config(call: Call) -> Exchange[dict[str, Any]]:
 def load(call: Call, config: Mapping[str, Any] | None) -> Exchange[None]:
     """Load the call's model."""
     try:
+        json.dumps(config)
+    except (TypeError, ValueError) as error:
+        raise call.error(InvalidRequest, f"the configuration can't be written as JSON ({error})") from error
+    try:
         yield from call.rpc("RepositoryModelLoad", _messages.load(call.model or "", config))
     except ModelNotFound as error:
         if config is None:
@@ -213,9 +227,9 @@ def statistics(call: Call) -> Exchange[list[ModelStatistics]]:
 
 def log_settings(call: Call, changes: Mapping[str, Any] | None) -> Exchange[dict[str, _messages.Setting]]:
     """Change the server's log settings, if any; those that hold."""
-    wrong = {name: value for name, value in (changes or {}).items() if type(value) not in (bool, int, str)}
-    if wrong:
-        raise call.error(InvalidRequest, f"log settings are bools, ints and strings, and {min(wrong)} is none")
+    for name, value in (changes or {}).items():
+        if type(value) not in (bool, int, str) or (type(value) is int and not 0 <= value < 2**32):
+            raise call.error(InvalidRequest, f"log settings are bools, strings and ints from 0 on, and {name} is none")
     return _messages.log_settings_of((yield from call.rpc("LogSettings", _messages.log_settings(changes or {}))))
 
 
@@ -224,8 +238,15 @@ def trace_settings(
 ) -> Exchange[dict[str, tuple[str, ...]]]:
     """Change trace settings of the call's model or of all, if any; those that hold."""
     values = {name: [value] if isinstance(value, str) else value for name, value in (changes or {}).items()}
+    for name, several in values.items():
+        if several is not None and not all(isinstance(value, str) for value in _iterable(several)):
+            raise call.error(InvalidRequest, f"a trace setting is a string, several, or None, and {name} is none")
     request = _messages.trace_settings(call.model or "", values)
     return _messages.trace_settings_of((yield from call.rpc("TraceSetting", request)))
+
+
+def _iterable(values: object) -> Iterable[object]:
+    return values if isinstance(values, (list, tuple)) else [values]
 
 
 def only(results: Sequence[T | ImageRejected]) -> list[T]:

@@ -107,8 +107,6 @@ class Call:
     ) -> Call:
         """A call that begins now and may take so many seconds; InvalidRequest if that isn't a sensible number."""
         check_timeout(timeout_s)
-        if retries:
-            retries.begin()
         return cls(endpoint, Deadline.after(timeout_s), model, retries, headers)
 
     def rpc(self, method: str, request: Any) -> Exchange[Any]:
@@ -122,23 +120,23 @@ class Call:
         """The same with a message that depends on the seconds left for it, made for each attempt."""
         tried = 0
         while True:
-            left_s = self._time_left_s()
+            left_s = self.check_time()
+            self.attempts += 1
             try:
                 return (yield Rpc(method, request(left_s), left_s, self.headers))
             except RpcFault as fault:
                 tried += 1
                 kind, message = error_class(fault.code, fault.message)
-                pause_s = self.retries.pause_s(kind, tried) if self.retries else None
-                if pause_s is None or pause_s >= self.deadline.remaining_s:
+                pause_s = self.retries.pause_s(kind, tried, self.deadline.remaining_s) if self.retries else None
+                if pause_s is None:
                     raise self.error(kind, message) from fault
             yield Pause(pause_s)
 
-    def _time_left_s(self) -> float:
-        """Seconds for the next request, which is counted; DeadlineExceeded if there are none."""
+    def check_time(self) -> float:
+        """Seconds that are left; DeadlineExceeded if there are none."""
         remaining_s = self.deadline.remaining_s
         if remaining_s <= 0:
             raise self.error(DeadlineExceeded, f"no answer within {self.deadline.total_s:g} s")
-        self.attempts += 1
         return remaining_s
 
     def error(self, kind: type[TritonClasError], message: str) -> TritonClasError:

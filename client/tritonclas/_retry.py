@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
 from tritonclas.errors import ModelNotReady, ServerUnavailable, TritonClasError
 
-#: How often a request is sent again unless the caller says otherwise.
+#: How often a request is sent again unless the caller says otherwise, and how often it may be.
 USUAL_RETRIES: Final = 3
-#: With pauses of 2 s at most, enough to outlast a server's start.
 MAX_RETRIES: Final = 1000
 
 #: What may be sent again: nobody has answered, or nobody could yet. A request for probabilities that was served after
@@ -22,40 +22,39 @@ _SENT_AGAIN: Final = (ServerUnavailable, ModelNotReady)
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
 
-#: Retries that may happen at once, enough for all requests that a lost server had under way; and how many more each
-#: call earns. So an outage makes at most 100 requests more, and then a tenth more than the calls.
-_MOST_SAVED: Final = 100.0
-_EARNED: Final = 0.1
+#: Retries of a client that may happen at once, enough for what a lost server had under way, and how many a second
+#: after that: so many more requests an outage may make of it. Others wait for their turn.
+AT_ONCE: Final = 100
+PER_SECOND: Final = 10.0
 
 
 class Retries:
-    """What all calls of a client share: how often one is sent again, and how many retries are left. Threads may."""
+    """What all calls of a client share, threads too: how often one is sent again, and how many a second are."""
 
-    def __init__(self, limit: int, chance: Callable[[], float] = random.random) -> None:
+    def __init__(
+        self, limit: int, chance: Callable[[], float] = random.random, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._limit = limit
         self._chance = chance
-        self._saved = _MOST_SAVED
+        self._clock = clock
+        self._booked_until = 0.0
         self._lock = threading.Lock()
 
-    def begin(self) -> None:
-        """A call begins, and earns its part of a retry."""
-        if self._saved < _MOST_SAVED:
-            with self._lock:
-                self._saved = min(_MOST_SAVED, self._saved + _EARNED)
-
-    def pause_s(self, kind: type[TritonClasError], tried: int) -> float | None:
+    def pause_s(self, kind: type[TritonClasError], tried: int, left_s: float) -> float | None:
         """Seconds until a request is sent again that has failed `tried` times; None if it isn't sent again.
 
-        They are evenly distributed from 0 to a bound that doubles each time ("full jitter": M. Brooker,
-        Exponential Backoff and Jitter, AWS Architecture Blog, 2015), so that callers don't come back together.
+        It isn't if the pause would take longer than the `left_s` seconds of its call. Pauses are evenly distributed
+        from 0 to a bound that doubles each time ("full jitter": M. Brooker, Exponential Backoff and Jitter, AWS
+        Architecture Blog, 2015), so that callers don't come back together, and longer where too many want to.
         """
-        if tried > self._limit or not issubclass(kind, _SENT_AGAIN) or not self._spend():
+        if tried > self._limit or not issubclass(kind, _SENT_AGAIN):
             return None
-        return self._chance() * min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** (tried - 1))
-
-    def _spend(self) -> bool:
-        with self._lock:
-            if self._saved < 1:
-                return False
-            self._saved -= 1
-            return True
+        jitter_s = self._chance() * min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(tried - 1, 10))
+        with self._lock:  # a leaky bucket: each retry books a place in time (ITU-T I.371's generic cell rate algorithm)
+            now_s = self._clock()
+            booked_until = max(self._booked_until, now_s) + 1 / PER_SECOND
+            pause_s = jitter_s + max(0.0, booked_until - now_s - AT_ONCE / PER_SECOND)
+            if pause_s >= left_s:
+                return None
+            self._booked_until = booked_until
+        return pause_s

@@ -24,11 +24,11 @@ _VALUE = re.compile(r"[\x20-\x7e]*")
 
 @dataclass(frozen=True)
 class Tls:
-    """An encrypted connection. Certificates and keys are PEM files, or their content as bytes.
+    """An encrypted connection. Certificates and keys are PEM files, or their content.
 
     `ca` has the authorities that may vouch for the server, instead of those that gRPC comes with. `certificate` and
     `key` are the client's own, for servers that ask for them (mutual TLS). `server_name` is whose certificate is
-    expected where that isn't the endpoint's host.
+    expected where that isn't the endpoint's host; several endpoints need one that all their certificates have.
 
         Classifier("triton.example:8001", "EfficientNetB0", tls=Tls(ca="ca.pem"))
     """
@@ -49,6 +49,8 @@ class Tls:
 def _content(name: str, pem: Pem | None) -> bytes | None:
     if pem is None:
         return None
+    if isinstance(pem, str) and "-----BEGIN " in pem:  # never shown: it may be the key
+        pem = pem.encode()
     if isinstance(pem, bytes):
         content, called = pem, f"the TLS {name} that was given"
     else:
@@ -67,11 +69,13 @@ def _read(path: Path, name: str) -> bytes:
 
 def headers_of(headers: Mapping[str, str] | None) -> Headers:
     """Headers as gRPC sends them; InvalidRequest, which shows no value, if it couldn't."""
-    found = tuple((name.lower(), value) for name, value in (headers or {}).items())
+    found = tuple((str(name).lower(), value) for name, value in (headers or {}).items())
     for name, value in found:
         if not _NAME.fullmatch(name) or name.startswith("grpc-") or name.endswith("-bin"):
+            shown = _NAME.match(name)  # no further: what stands there may be a secret in the wrong place
             raise InvalidRequest(
-                f"{name!r} can't be a header's name: letters, digits, '-', '_' and '.', not grpc-... or ...-bin"
+                f"a header's name that begins with {shown[0] if shown else ''!r} can't be one: it has letters, digits, "
+                "'-', '_' and '.', and isn't grpc-... or ...-bin"
             )
         if not isinstance(value, str) or not _VALUE.fullmatch(value):
             raise InvalidRequest(f"the value of the header {name!r} has characters that aren't printable ASCII")

@@ -82,6 +82,7 @@ class Session:
         read: Callable[[Any], Sequence[T]],
     ) -> Exchange[list[T | ImageRejected]]:
         route = yield from self._its_route(call)
+        call.check_time()
         quick = self.preprocess == "server" and all(isinstance(image, bytes) for image in images)
         batch = yield Prepare(partial(_core.prepare, route, images, first), quick)
         return (yield from _core.infer(call, route, batch, top_k, read))

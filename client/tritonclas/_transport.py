@@ -71,11 +71,18 @@ class GrpcTransport:
 
     def call(self, rpc: Rpc, under_way: UnderWay | None = None) -> Any:
         """The reply to one call, which may be given up with others; RpcFault if it fails or is."""
-        method = getattr(self._stub or self._connect(), rpc.method)
+        left_s = rpc.timeout_s
+        if self._stub is None:
+            begin_s = time.monotonic()
+            self._connect()
+            left_s -= time.monotonic() - begin_s
+            if left_s <= 0:
+                raise RpcFault("DEADLINE_EXCEEDED", "Deadline Exceeded")
+        method = getattr(self._stub, rpc.method)
         try:
             if under_way is None:
-                return method(rpc.request, timeout=rpc.timeout_s, metadata=rpc.headers)
-            return under_way.wait_for(method.future(rpc.request, timeout=rpc.timeout_s, metadata=rpc.headers))
+                return method(rpc.request, timeout=left_s, metadata=rpc.headers)
+            return under_way.wait_for(method.future(rpc.request, timeout=left_s, metadata=rpc.headers))
         except grpc.FutureCancelledError as error:
             raise RpcFault("CANCELLED", CLOSED) from error
         except grpc.RpcError as error:
@@ -90,18 +97,18 @@ class GrpcTransport:
             if self._channel is not None:
                 self._channel.close()
 
-    def _connect(self) -> Any:
+    def _connect(self) -> None:
+        # Without the lock, since it may ask a name server.
+        target, options = _channel.channel_of(self._endpoints, self._tls)
         with self._lock:
             if self._closed:
                 raise RpcFault("CANCELLED", CLOSED)
             if self._stub is None:
-                target, options = _channel.channel_of(self._endpoints, self._tls)
                 if self._credentials is None:
                     self._channel = grpc.insecure_channel(target, options=options)
                 else:
                     self._channel = grpc.secure_channel(target, self._credentials, options=options)
                 self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
-            return self._stub
 
 
 def fault(error: Any, *, closed: bool) -> RpcFault:

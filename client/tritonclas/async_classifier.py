@@ -72,13 +72,14 @@ class AsyncClassifier(AsyncClient):
         """Classify any number of images lazily, in order: one result for each, an ImageRejected for a bad one.
 
         Images are sent `batch_size` to a request (8 unless the model takes fewer), with at most `in_flight`
-        requests under way; no more of `images` is read than these need. `timeout_s` holds for each request. Whoever
-        leaves early cancels what is under way (with `contextlib.aclosing`, at once).
+        requests under way; no more of `images` is read than these need, and as many are read before the first result.
+        `timeout_s` holds for each request. Whoever leaves early cancels what is under way (with `contextlib.aclosing`,
+        at once).
         """
         check_several(images)
         check_counts(top_k=top_k, batch_size=1 if batch_size is None else batch_size, in_flight=in_flight)
         answer = partial(self._classify_batch, top_k=top_k, timeout_s=timeout_s)
-        return self._pipelined(answer, images, batch_size, in_flight)
+        return self._pipelined(answer, images, batch_size, in_flight, timeout_s)
 
     async def probabilities(
         self, images: Iterable[ImageSource], *, timeout_s: float | None = None
@@ -105,10 +106,11 @@ class AsyncClassifier(AsyncClient):
         images: Iterable[ImageSource] | AsyncIterable[ImageSource],
         batch_size: int | None,
         in_flight: int,
+        timeout_s: float | None,
     ) -> AsyncGenerator[T, None]:
         """Answers in order, with at most `in_flight` batches under way; leaving early cancels them."""
         if batch_size is None:
-            batch_size = await self._carry_out(self._session.usual_batch_size(self._call(None)))
+            batch_size = await self._carry_out(self._session.usual_batch_size(self._call(timeout_s)))
         under_way: deque[asyncio.Future[list[T]]] = deque()
         first = 0
         try:

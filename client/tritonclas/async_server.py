@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tritonclas import _core, _messages
+from tritonclas._arguments import check_one
 from tritonclas._async_transport import AsyncTransport
 from tritonclas._client import DEFAULT_TIMEOUT_S, AsyncClient
 from tritonclas._exchange import Call
@@ -30,6 +31,7 @@ class AsyncModelServer(AsyncClient):
         headers: Mapping[str, str] | None = None,
         transport: AsyncTransport | None = None,
     ) -> None:
+        check_one(url)
         super().__init__(url, timeout_s, tls, headers, transport)
 
     async def live(self) -> bool:

@@ -31,7 +31,8 @@ class Classifier(Client):
     """Classifies images with one model on Triton. Threads may share it, forked processes may not.
 
     `url` is Triton's gRPC endpoint, HOST:PORT. A list of several servers' endpoints, or `dns:///HOST:PORT` for all
-    addresses of a name, shares the requests out to those that are connected (gRPC's round_robin).
+    addresses of a name, shares the requests out to those that are connected (gRPC's round_robin). Names in a list are
+    resolved once; where addresses change, give a `dns:///` name, which gRPC resolves again.
 
     With `preprocess="server"` the encoded files are sent to the ensemble; with `"client"` they are decoded and cropped
     here and the crops are sent to the network: less work for the server, and fewer bytes where files are large. Both
@@ -82,14 +83,15 @@ class Classifier(Client):
         """Classify any number of images lazily, in order: one result for each, an ImageRejected for a bad one.
 
         Images are sent `batch_size` to a request (8 unless the model takes fewer), with at most `in_flight`
-        requests under way; no more of `images` is read than these need. `timeout_s` holds for each request. Whoever
-        leaves early cancels what is under way.
+        requests under way; no more of `images` is read than these need, and as many are read before the first result.
+        `timeout_s` holds for each request. Whoever leaves early cancels what is under way.
         """
         check_several(images)
         check_counts(top_k=top_k, batch_size=1 if batch_size is None else batch_size, in_flight=in_flight)
         under_way = UnderWay()
         answer = partial(self._classify_batch, top_k=top_k, timeout_s=timeout_s, under_way=under_way)
-        return self._pipelined(answer, under_way, images, batch_size, in_flight)
+        size = batch_size or partial(self._usual_batch_size, timeout_s)
+        return self._pipelined(answer, under_way, images, size, in_flight)
 
     def probabilities(self, images: Iterable[ImageSource], *, timeout_s: float | None = None) -> NDArray[np.float32]:
         """Probabilities of all classes, float32 [N, classes], in as few requests as the model's batch size allows."""
@@ -113,22 +115,26 @@ class Classifier(Client):
     ) -> list[Classification | ImageRejected]:
         return self._carry_out(self._session.classify(self._call(timeout_s), images, first, top_k), under_way)
 
+    def _usual_batch_size(self, timeout_s: float | None) -> int:
+        return self._carry_out(self._session.usual_batch_size(self._call(timeout_s)))
+
     def _pipelined(
         self,
         answer: Callable[[Sequence[ImageSource], int], list[T]],
         under_way: UnderWay,
         images: Iterable[ImageSource],
-        batch_size: int | None,
+        batch_size: int | Callable[[], int],
         in_flight: int,
     ) -> Generator[T, None, None]:
         """Answers in order, with at most `in_flight` batches under way; leaving early cancels them."""
-        size = batch_size or self._carry_out(self._session.usual_batch_size(self._call(None)))
+        size = batch_size if isinstance(batch_size, int) else batch_size()
         source = iter(images)
         answers: deque[Future[list[T]]] = deque()
         first = 0
         pool = ThreadPoolExecutor(in_flight)
         try:
             while True:
+                self._check_usable()  # a fork has no threads
                 while len(answers) < in_flight and (batch := list(islice(source, size))):
                     answers.append(pool.submit(answer, batch, first))
                     first += len(batch)

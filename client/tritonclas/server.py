@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tritonclas import _core, _messages
+from tritonclas._arguments import check_one
 from tritonclas._client import DEFAULT_TIMEOUT_S, Client
 from tritonclas._exchange import Call
 from tritonclas._security import Tls
@@ -30,6 +31,7 @@ class ModelServer(Client):
         headers: Mapping[str, str] | None = None,
         transport: Transport | None = None,
     ) -> None:
+        check_one(url)
         super().__init__(url, timeout_s, tls, headers, transport)
 
     def live(self) -> bool:

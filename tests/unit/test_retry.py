@@ -85,7 +85,7 @@ def test_pauses_double_up_to_two_seconds_and_are_random() -> None:
     with pytest.raises(errors.ServerUnavailable):
         world.drive(ask(call_of(world, Retries(8, lambda: 1.0))))
     assert world.pauses == [0.1, 0.2, 0.4, 0.8, 1.6, 2.0, 2.0, 2.0]
-    pauses = [Retries(1).pause_s(errors.ServerUnavailable, 1) or 0.0 for _ in range(200)]
+    pauses = [Retries(1).pause_s(errors.ServerUnavailable, 1, 9.0) or 0.0 for _ in range(200)]
     assert 0 <= min(pauses) < 0.02
     assert 0.08 < max(pauses) <= 0.1
 
@@ -101,33 +101,23 @@ def test_the_deadline_is_of_all_attempts_together_and_the_server_is_told_what_is
     assert world.now <= 1003.5
 
 
-def test_an_outage_makes_a_hundred_requests_more_and_then_a_tenth() -> None:
-    world = World(script(LOST))
-    retries = Retries(3)
-    counts = []
-    for _ in range(1000):
-        retries.begin()
-        call = call_of(world, retries)
-        world.rpcs.clear()
-        with pytest.raises(errors.ServerUnavailable):
-            world.drive(ask(call))
-        counts.append(call.attempts)
-    assert sum(counts) <= 1000 + 100 + 1000 // 10
-    assert counts[:30] == [4] * 30
-    assert sum(counts[500:]) == pytest.approx(550, abs=2)
+def test_an_outage_makes_a_hundred_requests_more_at_once_and_then_ten_a_second() -> None:
+    now = 1000.0
+    retries = Retries(1, lambda: 0.0, lambda: now)
+    pauses = [retries.pause_s(errors.ServerUnavailable, 1, 60.0) for _ in range(150)]
+    assert pauses[:100] == [pytest.approx(0.0, abs=1e-6)] * 100
+    assert pauses[100:] == [pytest.approx(0.1 * place) for place in range(1, 51)]
+    now += 15.0
+    assert retries.pause_s(errors.ServerUnavailable, 1, 60.0) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_what_is_saved_comes_back_with_calls_and_not_beyond_a_hundred() -> None:
-    retries = Retries(1)
+def test_a_retry_that_would_come_too_late_takes_nobodys_place() -> None:
+    retries = Retries(1, lambda: 0.0, lambda: 1000.0)
+    for _ in range(100):
+        retries.pause_s(errors.ServerUnavailable, 1, 60.0)
+    assert [retries.pause_s(errors.ServerUnavailable, 1, 0.05) for _ in range(50)] == [None] * 50
+    assert retries.pause_s(errors.ServerUnavailable, 1, 60.0) == pytest.approx(0.1)
 
-    def spent() -> int:
-        count = 0
-        while retries.pause_s(errors.ServerUnavailable, 1) is not None:
-            count += 1
-        return count
 
-    assert spent() == 100
-    for calls, earned in ((205, 20), (5000, 100)):
-        for _ in range(calls):
-            retries.begin()
-        assert spent() == earned
+def test_a_thousandth_retry_has_a_pause_too() -> None:
+    assert Retries(1000, lambda: 1.0).pause_s(errors.ServerUnavailable, 1000, 9.0) == 2.0

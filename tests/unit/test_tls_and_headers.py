@@ -21,7 +21,7 @@ CERTIFICATE, KEY = ISSUED.cert_chain_pems[0].bytes(), ISSUED.private_key_pem.byt
 def test_files_and_their_content_will_do(tmp_path: Path) -> None:
     path = tmp_path / "ca.pem"
     path.write_bytes(CA)
-    for ca in (path, str(path), CA, None):
+    for ca in (path, str(path), CA, CA.decode(), None):
         assert Tls(ca=ca, certificate=CERTIFICATE, key=KEY).credentials()
 
 
@@ -59,8 +59,23 @@ def test_headers_are_sent_in_lower_case() -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "schlüssel", "a:b", "grpc-timeout", "key-bin"])
 def test_names_that_grpc_refuses(name: str) -> None:
-    with pytest.raises(InvalidRequest, match="can't be a header's name"):
+    with pytest.raises(InvalidRequest, match=r"a header's name that begins with .* can't be one"):
         headers_of({name: "secret"})
+
+
+def test_a_secret_in_the_wrong_place_isnt_shown() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        headers_of({"Authorization: Bearer s3cret": "="})
+    assert "authorization" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(InvalidRequest) as caught:
+        Tls(key=KEY.decode() + "x" * 9, certificate="missing.pem").credentials()
+    assert "PRIVATE" not in f"{caught.value} {caught.value.__cause__}"
+
+
+def test_several_endpoints_need_one_name() -> None:
+    with pytest.raises(InvalidRequest, match=r"several endpoints with TLS need Tls\(server_name=\.\.\.\)"):
+        Classifier(["one:8001", "other:8001"], "EfficientNetB0", tls=Tls(ca=CA))
 
 
 @pytest.mark.parametrize("value", ["secret\n", "geheimnisträger", "\x00", b"secret", 7, None])

@@ -218,7 +218,7 @@ def test_headers(service: Service, url: str, picture: str, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("header", "why"), [("key", "give NAME=VALUE"), ("key=@missing.txt", r"missing.txt can't be read")]
+    ("header", "why"), [("key", "give NAME=VALUE"), ("key=@missing.txt", "the file of the header key can't be read")]
 )
 def test_headers_that_are_none(url: str, header: str, why: str) -> None:
     result = run("models", "--url", url, "--header", header)

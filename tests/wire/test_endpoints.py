@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.wire.scripted import Service, image, serving
-from tritonclas import Classifier, InvalidRequest, ServerUnavailable
+from tritonclas import Classifier, DeadlineExceeded, InvalidRequest, ServerUnavailable
 from tritonclas._channel import channel_of
 
 Connect = Callable[..., Classifier]
@@ -131,6 +132,23 @@ def test_no_name_that_can_be_resolved_is_an_error(monkeypatch: pytest.MonkeyPatc
     addresses(monkeypatch, {"one": [], "other": []})
     with pytest.raises(ServerUnavailable, match="one:1, other:2: the host name can't be resolved"):
         classifier.classify(b"1")
+
+
+def test_resolving_counts_towards_the_deadline(monkeypatch: pytest.MonkeyPatch, connect: Connect) -> None:
+    classifier = connect(["one:1", "other:2"])
+
+    def slow(endpoints: Any, tls: Any) -> Any:
+        threading.Event().wait(0.3)
+        return "ipv4:127.0.0.1:1", ()
+
+    monkeypatch.setattr("tritonclas._channel.channel_of", slow)
+    with pytest.raises(DeadlineExceeded):
+        classifier.classify(b"1", timeout_s=0.1)
+
+
+@pytest.mark.parametrize("odd", ["a..b:8001", "x" * 64 + ":8001"])
+def test_names_that_are_none_are_done_without(urls: list[str], connect: Connect, odd: str) -> None:
+    assert connect([odd, urls[0]]).classify(b"3").top.index == 3
 
 
 def test_names_are_resolved_once(

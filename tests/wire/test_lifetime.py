@@ -13,7 +13,15 @@ from typing import Any
 import pytest
 
 from tests.wire.scripted import MODEL, Hang, Service, contents, image, infer
-from tritonclas import AsyncClassifier, AsyncModelServer, Classifier, InvalidRequest, ModelServer, TritonClasError
+from tritonclas import (
+    AsyncClassifier,
+    AsyncModelServer,
+    Classifier,
+    DeadlineExceeded,
+    InvalidRequest,
+    ModelServer,
+    TritonClasError,
+)
 from tritonclas._exchange import Prepare
 
 Connect = Callable[..., Classifier]
@@ -117,6 +125,68 @@ def test_a_cancelled_task_cancels_its_request(service: Service, url: str) -> Non
         asyncio.run(cancel())
     finally:
         hang.release()
+
+
+def test_cancelling_and_closing_at_once_is_a_cancellation(service: Service, url: str) -> None:
+    hang = service.answers["ModelInfer"] = Hang(infer)
+
+    async def cancel() -> bool:
+        async with AsyncClassifier(url, MODEL) as client:
+            task = asyncio.ensure_future(client.classify(b"1"))
+            await asyncio.to_thread(hang.arrived.wait, 10)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return task.cancelled()
+
+    try:
+        assert asyncio.run(cancel())
+    finally:
+        hang.release()
+
+
+def test_work_that_is_dropped_by_closing_is_no_cancellation(url: str) -> None:
+    """Its caller isn't cancelled, and mustn't think so."""
+    free = threading.Event()
+
+    class Slow:
+        def read(self) -> bytes:
+            free.wait(30)
+            return b"1"
+
+    async def close() -> list[Any]:
+        client = AsyncClassifier(url, MODEL)
+        tasks = [asyncio.ensure_future(client.classify(Slow())) for _ in range(50)]
+        await asyncio.sleep(0.05)
+        await client.close()
+        free.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    for error in asyncio.run(close()):
+        assert isinstance(error, InvalidRequest)
+        assert "closed" in str(error)
+
+
+def test_many_begun_before_a_fork_say_so_in_the_child(url: str) -> None:
+    with Classifier(url, MODEL) as classifier:
+        results = classifier.classify_many(map(image, range(50)), batch_size=1)
+        next(results)
+        assert "forked" in str(in_a_child(lambda: list(results)))
+        assert len(list(results)) == 49
+
+
+def test_nothing_is_read_for_a_call_whose_time_is_over(classifier: Classifier) -> None:
+    class Picture:
+        reads = 0
+
+        def read(self) -> bytes:
+            self.reads += 1
+            return b"1"
+
+    picture = Picture()
+    with pytest.raises(DeadlineExceeded):
+        classifier.classify(picture, timeout_s=0.0)
+    assert picture.reads == 0
 
 
 def test_leaving_early_cancels_what_is_under_way(service: Service, classifier: Classifier) -> None:

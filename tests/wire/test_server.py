@@ -126,8 +126,12 @@ def test_log_settings(service: Service, control: ModelServer) -> None:
     assert control.log_settings() == {"log_info": True}
     changes = {"log_verbose_level": 1, "log_info": False, "log_format": "ISO8601"}
     assert control.log_settings(changes) == changes
-    with pytest.raises(InvalidRequest, match="log settings are bools, ints and strings, and log_file is none"):
+    with pytest.raises(
+        InvalidRequest, match="log settings are bools, strings and ints from 0 on, and log_file is none"
+    ):
         control.log_settings({"log_file": None})  # type: ignore[dict-item]
+    with pytest.raises(InvalidRequest, match="log_verbose_level is none"):
+        control.log_settings({"log_verbose_level": -1})
 
 
 def test_trace_settings(service: Service, control: ModelServer) -> None:
@@ -144,6 +148,22 @@ def test_trace_settings(service: Service, control: ModelServer) -> None:
     held = control.trace_settings(MODEL, changes)
     assert held == {"trace_level": ("TIMESTAMPS", "TENSORS"), "trace_rate": ("1",), "trace_count": ()}
     assert [request.model_name for request in service.asked("TraceSetting")] == ["", MODEL]
+    for wrong in (7, 0, [7], {}):
+        with pytest.raises(
+            InvalidRequest, match="a trace setting is a string, several, or None, and trace_rate is none"
+        ):
+            control.trace_settings(MODEL, {"trace_rate": wrong})  # type: ignore[dict-item]
+
+
+def test_a_configuration_that_json_doesnt_know(control: ModelServer) -> None:
+    with pytest.raises(InvalidRequest, match="can't be written as JSON"):
+        control.load(MODEL, config={"a": {1}})
+
+
+@pytest.mark.parametrize("url", [["localhost:1", "localhost:2"], "dns:///localhost:8001"])
+def test_one_server_at_a_time(url: Any, connect_server: Connect) -> None:
+    with pytest.raises(InvalidRequest, match="looks after one server"):
+        connect_server(url)
 
 
 @pytest.mark.parametrize(("name", "asked"), [(None, ""), (MODEL, MODEL)])
@@ -185,7 +205,19 @@ def test_a_closed_server_client_says_so(control: ModelServer) -> None:
         control.version()
 
 
-@pytest.mark.parametrize("url", ["http://localhost:8000", "localhost", "localhost:", ":8001", "localhost:grpc", "²:²"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://localhost:8000",
+        "localhost",
+        "localhost:",
+        ":8001",
+        "localhost:grpc",
+        "²:²",
+        "localhost:0",
+        "localhost:65536",
+    ],
+)
 def test_endpoints(url: str, connect_server: Connect) -> None:
     with pytest.raises(InvalidRequest, match="isn't a gRPC endpoint; give HOST:PORT"):
         connect_server(url)
