@@ -133,6 +133,17 @@ def test_bad_images_do_not_hinder_the_others(classifier: Classifier, tmp_path: P
     assert results[3].source == str(tmp_path / "none.jpg")
 
 
+def test_a_rejection_doesnt_keep_the_pictures_of_its_batch(classifier: Classifier) -> None:
+    """They would be in the frames of the errors that it came from."""
+    _, rejected, _ = classifier.classify_many([image(0), b"bad 1", image(2)])
+    causes = 0
+    cause = rejected.__cause__  # type: ignore[union-attr]
+    while cause is not None:
+        assert cause.__traceback__ is None
+        causes, cause = causes + 1, cause.__cause__
+    assert causes == 3
+
+
 @pytest.mark.parametrize("batch_size", [8, 32, 256])
 def test_a_batch_of_bad_images_only(classifier: Classifier, batch_size: int) -> None:
     """All the reasons travel in one gRPC status message, whose size is limited."""
