@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from scripts.pipeline import populate
 from scripts.repository import check_servable, onnx_path
 from tests.remembering import remembering
 from tests.triton.commands import run
-from tests.triton.killing import AFTER_RENAME, BEFORE_RENAME, CONFIGURING, MOMENTS, PUBLISHED, Work, killed_at
+from tests.triton.killing import AFTER_RENAME, BEFORE_RENAME, CONFIGURING, MOMENTS, PUBLISHED, Work, killed_at, stop
 from tritonclas import Classifier, ModelServer
 from tritonclas.preprocess import Preprocessing
 
@@ -34,6 +34,12 @@ NAME = "flowers"
 TINY_PADDLE = Path(__file__).parents[1] / "unit" / "tiny_paddle.py"
 #: From here on the new weights are there.
 RENAMED = (AFTER_RENAME, PUBLISHED)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_left_running() -> Iterator[None]:
+    yield
+    stop()
 
 
 @pytest.fixture(scope="module")
