@@ -26,16 +26,13 @@ class Connection:
 
     def classifier(self, model: str, **options: Any) -> Classifier:
         """A client for a model, which all the servers have."""
-        return Classifier(self._url(), model, tls=self.tls, headers=self.headers, **options)
+        return Classifier(self.urls, model, tls=self.tls, headers=self.headers, **options)
 
     def server(self) -> ModelServer:
         """A client for the server; a usage error if there are several."""
         if len(self.urls) > 1:
             raise click.UsageError("this command looks after one server; give one --url")
         return ModelServer(self.urls[0], tls=self.tls, headers=self.headers)
-
-    def _url(self) -> str | tuple[str, ...]:
-        return self.urls if len(self.urls) > 1 else self.urls[0]
 
 
 def connection_options(command: Command) -> Command:

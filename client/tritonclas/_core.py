@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -201,11 +200,11 @@ def config(call: Call) -> Exchange[dict[str, Any]]:
 def load(call: Call, config: Mapping[str, Any] | None) -> Exchange[None]:
     """Load the call's model."""
     try:
-        json.dumps(config)
+        request = _messages.load(call.model or "", config)
     except (TypeError, ValueError) as error:
         raise call.error(InvalidRequest, f"the configuration can't be written as JSON ({error})") from error
     try:
-        yield from call.rpc("RepositoryModelLoad", _messages.load(call.model or "", config))
+        yield from call.rpc("RepositoryModelLoad", request)
     except ModelNotFound as error:
         if config is None:
             raise
