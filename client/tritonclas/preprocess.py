@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from tritonclas import _jpeg
 from tritonclas.served import Interpolation
 
 Pixels = NDArray[np.uint8]
@@ -124,6 +125,8 @@ def check_header(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int
 
 def decode(encoded: bytes) -> Pixels:
     """RGB pixels, uint8 `[height, width, 3]`, turned as the EXIF orientation says; BadImage if OpenCV can't."""
+    if (rgb := _jpeg.decode(encoded)) is not None:
+        return rgb
     try:
         bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
