@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, Union
@@ -12,9 +10,18 @@ from typing import Protocol, Union
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-from tritonclas.preprocess import BadImage, Pixels, Preprocessing
+from tritonclas._converted import png_of_file, png_of_image
+from tritonclas._refusals import refusal, refusal_of_array
+from tritonclas.preprocess import (
+    LARGEST_MAX_PIXELS,
+    BadImage,
+    Pixels,
+    Preprocessing,
+    UnknownFormat,
+    check_header,
+)
 
 
 class BinaryFile(Protocol):
@@ -27,9 +34,6 @@ class BinaryFile(Protocol):
 #: A path, encoded bytes, a binary file, a PIL.Image, or RGB pixels as uint8 [height, width, 3].
 ImageSource = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryFile, Image.Image, "NDArray[np.uint8]"]
 
-#: Pillow modes that a PNG keeps as they are, so that the server sees what a file of theirs would hold.
-_PNG_MODES = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
-
 
 def describe(source: ImageSource, position: int = 0) -> str:
     """How messages name an image: its path, or its place in the caller's sequence."""
@@ -39,15 +43,36 @@ def describe(source: ImageSource, position: int = 0) -> str:
 
 
 def encoded(source: ImageSource) -> bytes:
-    """The image as a file's bytes; BadImage if it can't be had. Pixels are encoded without loss, as PNG."""
+    """The image as a file's bytes; BadImage if it can't be had, or if its header isn't a picture's.
+
+    A file in a format that the server doesn't decode becomes a PNG, and so do pixels: nothing is lost.
+    """
     content = _read(source)
-    return _png_of(content) if isinstance(content, np.ndarray) else content
+    if isinstance(content, np.ndarray):
+        return _png_of(content)
+    try:
+        check_header(content, LARGEST_MAX_PIXELS)  # how many pixels it decodes is the server's to say
+    except UnknownFormat as unknown:
+        return _converted(content, unknown)
+    return content
 
 
 def crop(source: ImageSource, preprocessing: Preprocessing) -> Pixels:
     """The image as the network's crop, uint8 [crop, crop, 3]; BadImage if it can't be had."""
     content = _read(source)
-    return preprocessing.crop_pixels(content) if isinstance(content, np.ndarray) else preprocessing(content)
+    if isinstance(content, np.ndarray):
+        return preprocessing.crop_pixels(content)
+    try:
+        return preprocessing(content)
+    except UnknownFormat as unknown:
+        return preprocessing(_converted(content, unknown))
+
+
+def _converted(content: bytes, unknown: UnknownFormat) -> bytes:
+    png = png_of_file(content)
+    if png is None:
+        raise unknown
+    return png
 
 
 def _read(source: ImageSource) -> bytes | Pixels:
@@ -58,13 +83,10 @@ def _read(source: ImageSource) -> bytes | Pixels:
     if isinstance(source, np.ndarray):
         return _checked(source)
     if isinstance(source, Image.Image):
-        return _png_of_pillow(source)
+        return png_of_image(source)
     if hasattr(source, "read"):
         return _content(source.read)
-    raise BadImage(
-        f"a {type(source).__module__}.{type(source).__qualname__} isn't an image; give a path, encoded bytes, "
-        "a binary file, a PIL.Image or a uint8 array [height, width, 3]"
-    )
+    raise BadImage(refusal(source))
 
 
 def _content(read: Callable[[], object]) -> bytes:
@@ -83,9 +105,7 @@ def _content(read: Callable[[], object]) -> bytes:
 
 def _checked(array: NDArray[np.uint8]) -> Pixels:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
-        raise BadImage(
-            f"the array is {array.dtype} {list(array.shape)}; it must be uint8 [height, width, 3], RGB in 0..255"
-        )
+        raise BadImage(refusal_of_array(array.dtype, array.shape))
     return array
 
 
@@ -94,23 +114,3 @@ def _png_of(rgb: Pixels) -> bytes:
     if not done:
         raise BadImage("the pixels can't be encoded as PNG")
     return content.tobytes()
-
-
-def _png_of_pillow(image: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    try:
-        _savable(ImageOps.exif_transpose(image)).save(buffer, "PNG", compress_level=1)
-    except (OSError, ValueError, SyntaxError, struct.error) as error:  # closed, cut short, or empty
-        raise BadImage(f"the PIL.Image can't be read ({error})") from error
-    return buffer.getvalue()
-
-
-def _savable(image: Image.Image) -> Image.Image:
-    """The image in a mode that PNG has: 16-bit greyscale stays so, which OpenCV scales to 8 bits."""
-    if image.mode in _PNG_MODES:
-        return image
-    if image.mode == "I":
-        return image.convert("I;16")
-    if image.mode == "F":
-        raise BadImage("a PIL.Image of mode F has no range of values that means black to white; convert it to L or RGB")
-    return image.convert("RGB")

@@ -26,7 +26,7 @@ Pixels = NDArray[np.uint8]
 MAX_PIXELS = 64_000_000
 
 #: Pillow's own limit against decompression bombs, which it can't be told to raise for one picture.
-_LARGEST_MAX_PIXELS = 178_956_970
+LARGEST_MAX_PIXELS = 178_956_970
 
 #: Pillow's names of the formats that OpenCV's wheels decode. Pillow reads the header, OpenCV the pixels.
 #: JPEG 2000 isn't among them: OpenCV 4.11 crashes on files whose two headers disagree.
@@ -42,6 +42,10 @@ class BadImage(ValueError):
     """The bytes aren't a picture that can be preprocessed; the message says why."""
 
 
+class UnknownFormat(BadImage):
+    """The bytes aren't a picture in a format that OpenCV's wheels decode."""
+
+
 @dataclass(frozen=True)
 class Preprocessing:
     """What the network was trained with: sizes in pixels, and OpenCV's interpolation (not antialiased)."""
@@ -54,8 +58,8 @@ class Preprocessing:
     def __post_init__(self) -> None:
         if self.interpolation not in _CV2_INTERPOLATION:
             raise ValueError(f"interpolation is {self.interpolation!r}; it must be cubic or linear")
-        if not 0 < self.max_pixels <= _LARGEST_MAX_PIXELS:
-            raise ValueError(f"max_pixels is {self.max_pixels}; it must be positive and at most {_LARGEST_MAX_PIXELS}")
+        if not 0 < self.max_pixels <= LARGEST_MAX_PIXELS:
+            raise ValueError(f"max_pixels is {self.max_pixels}; it must be positive and at most {LARGEST_MAX_PIXELS}")
         if self.resize_short**2 > self.max_pixels:
             raise ValueError(
                 f"resize_short is {self.resize_short}; its square must be at most max_pixels, {self.max_pixels}"
@@ -111,7 +115,7 @@ def check_header(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
             width, height = image.size
     except UnidentifiedImageError:
-        raise BadImage(
+        raise UnknownFormat(
             f"not a picture in one of the formats {', '.join(FORMATS)} (begins with {encoded[:8]!r})"
         ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -1,7 +1,7 @@
 """A real gRPC server in this process whose answers are scripted, and whose requests are on record.
 
-Its model's answer to an image is the image: the encoded file `b"42:name"`, or a crop whose first value
-is 42, is class 42. Images that begin with `bad` are rejected, as Triton's preprocessing does it.
+Its model's answer to an image stands in the image: a PPM with the comment `42:name`, or a crop whose first value
+is 42, is class 42. Images whose comment begins with `bad` are rejected, as Triton's preprocessing does it.
 """
 
 from __future__ import annotations
@@ -66,9 +66,9 @@ class Service:
         return [request for its_method, request in self.requests if its_method == method]
 
 
-def image(number: int) -> bytes:
-    """An image that is class `number`."""
-    return str(number).encode()
+def image(answer: int | str) -> bytes:
+    """An encoded file, a picture of one pixel, that says in its comment what its answer is."""
+    return b"P6\n# %s\n1 1\n255\n\0\0\0" % str(answer).encode()
 
 
 def classes(results: Iterable[Classification | ImageRejected]) -> list[Any]:
@@ -140,17 +140,23 @@ def infer(request: Any, context: grpc.ServicerContext) -> Any:
 
 
 def contents(request: Any) -> list[bytes]:
-    """The images in a request, as text: encoded files as they are, crops by their first value."""
+    """What the images in a request say: encoded files by their comment, crops by their first value."""
     (content,), (tensor,) = request.raw_input_contents, request.inputs
     if tensor.datatype == "UINT8":
         size = len(content) // tensor.shape[0]
         return [str(content[at]).encode() for at in range(0, len(content), size)]
-    images = []
+    return [file.split(b"\n")[1].removeprefix(b"# ") for file in files(request)]
+
+
+def files(request: Any) -> list[bytes]:
+    """The encoded files in a request."""
+    (content,) = request.raw_input_contents
+    found = []
     while content:
         (length,) = struct.unpack_from("<I", content)
-        images.append(content[4 : 4 + length])
+        found.append(content[4 : 4 + length])
         content = content[4 + length :]
-    return images
+    return found
 
 
 def _index(image: bytes) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.pictures import noise
-from tests.wire.scripted import CLASSES, CROP, MODEL, Hang, Service, classes, contents, image, infer, refuse
+from tests.wire.scripted import CLASSES, CROP, MODEL, Hang, Service, classes, contents, files, image, infer, refuse
 from tritonclas import (
     AccessDenied,
     Classifier,
@@ -32,16 +32,16 @@ Connect = Callable[..., Classifier]
 
 
 def test_classify(service: Service, classifier: Classifier, examples: dict[str, Path]) -> None:
-    result = classifier.classify(b"282:tiger cat", top_k=3)
+    result = classifier.classify(image("282:tiger cat"), top_k=3)
     assert [(label.index, label.score, label.name) for label in result.labels] == [
         (282, 1.0, "tiger cat"),
         (283, 0.99, "tiger cat"),
         (284, 0.98, "tiger cat"),
     ]
     assert (result.model, result.version) == (MODEL, "1")
-    service.answers["ModelInfer"] = lambda request, context: infer(_asking_for(b"7", request), context)
+    service.answers["ModelInfer"] = lambda request, context: infer(_asking_for(image(7), request), context)
     assert classifier.classify(examples["cat"]).top.index == 7
-    assert contents(service.asked("ModelInfer")[-1])[0] == examples["cat"].read_bytes()
+    assert files(service.asked("ModelInfer")[-1])[0] == examples["cat"].read_bytes()
 
 
 def _asking_for(content: bytes, request: Any) -> Any:
@@ -53,7 +53,7 @@ def _asking_for(content: bytes, request: Any) -> Any:
 
 def test_classify_raises_for_a_bad_image(classifier: Classifier) -> None:
     with pytest.raises(ImageRejected, match="image 0: bad one") as caught:
-        classifier.classify(b"bad one")
+        classifier.classify(image("bad one"))
     assert (caught.value.model, caught.value.endpoint, caught.value.attempts) == (MODEL, classifier.url, 1)
 
 
@@ -110,9 +110,9 @@ def test_threads_share_a_classifier(url: str, connect: Connect, preprocess: Any)
 
 
 CALLS: dict[str, Callable[[Classifier], Any]] = {
-    "classify": lambda client: client.classify(b"1", timeout_s=0.2),
-    "classify_many": lambda client: list(client.classify_many([b"1", b"2"], batch_size=1, timeout_s=0.2)),
-    "probabilities": lambda client: client.probabilities([b"1"], timeout_s=0.2),
+    "classify": lambda client: client.classify(image(1), timeout_s=0.2),
+    "classify_many": lambda client: list(client.classify_many([image(1), image(2)], batch_size=1, timeout_s=0.2)),
+    "probabilities": lambda client: client.probabilities([image(1)], timeout_s=0.2),
 }
 
 
@@ -132,21 +132,21 @@ def test_the_deadline_holds_when_the_server_hangs(
 
 
 def test_the_server_is_told_how_long_the_answer_is_wanted(service: Service, classifier: Classifier) -> None:
-    classifier.classify(b"1", timeout_s=5)
+    classifier.classify(image(1), timeout_s=5)
     assert 4_000_000 < service.asked("ModelInfer")[0].parameters["timeout"].int64_param <= 5_000_000
 
 
 @pytest.mark.parametrize("timeout_s", [0.0, -1.0])
 def test_no_time_no_request(service: Service, classifier: Classifier, timeout_s: float) -> None:
     with pytest.raises(DeadlineExceeded):
-        classifier.classify(b"1", timeout_s=timeout_s)
+        classifier.classify(image(1), timeout_s=timeout_s)
     assert not service.requests
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf"), 1e300])
 def test_a_deadline_that_is_no_time_is_refused(classifier: Classifier, odd: float) -> None:
     with pytest.raises(InvalidRequest, match="timeout_s"):
-        classifier.classify(b"1", timeout_s=odd)
+        classifier.classify(image(1), timeout_s=odd)
 
 
 STATUSES = [
@@ -164,7 +164,7 @@ def test_errors_of_the_server(
 ) -> None:
     service.answers["ModelInfer"] = refuse(code, message)
     with pytest.raises(kind, match=message) as caught:
-        classifier.classify(b"1")
+        classifier.classify(image(1))
     assert (caught.value.model, caught.value.endpoint, caught.value.attempts) == (MODEL, classifier.url, 1)
     assert isinstance(caught.value.__cause__.__cause__, grpc.RpcError)
     assert len(service.requests) == 1
@@ -172,21 +172,21 @@ def test_errors_of_the_server(
 
 def test_nobody_there(nobody: str, connect: Connect) -> None:
     with pytest.raises(ServerUnavailable, match="no server listens"):
-        connect(nobody).classify(b"1")
+        connect(nobody).classify(image(1))
 
 
 def test_a_closed_classifier_says_so(classifier: Classifier) -> None:
-    classifier.classify(b"1")
+    classifier.classify(image(1))
     classifier.close()
     classifier.close()
     with pytest.raises(TritonClasError, match="closed"):
-        classifier.classify(b"1")
+        classifier.classify(image(1))
 
 
 def test_closing_ends_what_is_under_way(service: Service, classifier: Classifier) -> None:
     hang = service.answers["ModelInfer"] = Hang(infer)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(classifier.classify, b"1")
+        answer = pool.submit(classifier.classify, image(1))
         assert hang.arrived.wait(10)
         classifier.close()
         assert isinstance(answer.exception(timeout=10), TritonClasError)

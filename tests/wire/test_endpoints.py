@@ -37,7 +37,7 @@ def asked(services: list[Service]) -> list[int]:
 def test_requests_are_shared_out(services: list[Service], urls: list[str], connect: Connect) -> None:
     classifier = connect(urls)
     while not all(asked(services)):  # until all connections stand
-        classifier.classify(b"1")
+        classifier.classify(image(1))
     before = asked(services)
     results = classifier.classify_many(map(image, range(60)), batch_size=1, in_flight=6)
     assert [result.top.index for result in results] == list(range(60))
@@ -59,7 +59,7 @@ def test_a_server_that_goes_is_left_out(connect: Connect) -> None:
         with serving(goes) as other:
             classifier = connect([one, other])
             while not all(asked([stays, goes])):
-                classifier.classify(b"1")
+                classifier.classify(image(1))
             results = classifier.classify_many(map(image, range(400)), batch_size=1, in_flight=8)
             found = [next(results).top.index for _ in range(10)]
         found += [result.top.index for result in results]
@@ -69,13 +69,13 @@ def test_a_server_that_goes_is_left_out(connect: Connect) -> None:
 def test_nobody_at_all(nobody: str, connect: Connect) -> None:
     classifier = connect([nobody, nobody.replace("127.0.0.1", "localhost")])
     with pytest.raises(ServerUnavailable, match=f"{nobody}, localhost") as caught:
-        classifier.classify(b"1")
+        classifier.classify(image(1))
     assert caught.value.endpoint == classifier.url == f"{nobody}, {nobody.replace('127.0.0.1', 'localhost')}"
 
 
 def test_a_name_that_gRPC_resolves(services: list[Service], urls: list[str], connect: Connect) -> None:  # noqa: N802
     port = urls[0].rpartition(":")[2]
-    assert connect(f"dns:///localhost:{port}").classify(b"5").top.index == 5
+    assert connect(f"dns:///localhost:{port}").classify(image(5)).top.index == 5
     assert "dns:" in repr(connect(f"dns:///localhost:{port}"))
 
 
@@ -131,7 +131,7 @@ def test_no_name_that_can_be_resolved_is_an_error(monkeypatch: pytest.MonkeyPatc
     classifier = connect(["one:1", "other:2"])
     addresses(monkeypatch, {"one": [], "other": []})
     with pytest.raises(ServerUnavailable, match="one:1, other:2: the host name can't be resolved"):
-        classifier.classify(b"1")
+        classifier.classify(image(1))
 
 
 def test_resolving_counts_towards_the_deadline(monkeypatch: pytest.MonkeyPatch, connect: Connect) -> None:
@@ -143,12 +143,12 @@ def test_resolving_counts_towards_the_deadline(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr("tritonclas._channel.channel_of", slow)
     with pytest.raises(DeadlineExceeded):
-        classifier.classify(b"1", timeout_s=0.1)
+        classifier.classify(image(1), timeout_s=0.1)
 
 
 @pytest.mark.parametrize("odd", ["a..b:8001", "x" * 64 + ":8001"])
 def test_names_that_are_none_are_done_without(urls: list[str], connect: Connect, odd: str) -> None:
-    assert connect([odd, urls[0]]).classify(b"3").top.index == 3
+    assert connect([odd, urls[0]]).classify(image(3)).top.index == 3
 
 
 def test_names_are_resolved_once(
@@ -157,5 +157,5 @@ def test_names_are_resolved_once(
     classifier = connect([url.replace("127.0.0.1", name) for url, name in zip(urls, "abc", strict=True)])
     count = addresses(monkeypatch, {name: ["127.0.0.1"] for name in "abc"})
     for _ in range(3):
-        classifier.classify(b"1")
+        classifier.classify(image(1))
     assert count == dict.fromkeys("abc", 1)

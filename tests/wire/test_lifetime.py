@@ -33,9 +33,13 @@ pytestmark = [
 
 
 def test_a_closed_client_sends_nothing(service: Service, classifier: Classifier) -> None:
-    results = classifier.classify_many([b"1"])
+    results = classifier.classify_many([image(1)])
     classifier.close()
-    for use in (lambda: classifier.classify(b"1"), lambda: list(results), lambda: classifier.probabilities([b"1"])):
+    for use in (
+        lambda: classifier.classify(image(1)),
+        lambda: list(results),
+        lambda: classifier.probabilities([image(1)]),
+    ):
         with pytest.raises(InvalidRequest, match=r"Classifier\(.*\) is closed; make another one"):
             use()
     assert not service.requests
@@ -63,22 +67,22 @@ def in_a_child(work: Callable[[], Any]) -> Any:
 
 def test_a_client_doesnt_outlive_a_fork(url: str) -> None:
     with Classifier(url, MODEL) as classifier:
-        classifier.classify(b"1")
-        error = in_a_child(lambda: classifier.classify(b"1"))
+        classifier.classify(image(1))
+        error = in_a_child(lambda: classifier.classify(image(1)))
         assert isinstance(error, InvalidRequest)
         assert "was made before this process was forked; make one in each process" in str(error)
-        assert classifier.classify(b"2").top.index == 2
+        assert classifier.classify(image(2)).top.index == 2
 
 
 def test_a_forked_process_makes_its_own(url: str) -> None:
     with Classifier(url, MODEL) as classifier:
-        classifier.classify(b"1")
-    assert in_a_child(lambda: Classifier(url, MODEL).classify(b"2").top.index) == 2
+        classifier.classify(image(1))
+    assert in_a_child(lambda: Classifier(url, MODEL).classify(image(2)).top.index) == 2
 
 
 def test_an_async_client_doesnt_outlive_a_fork(url: str) -> None:
     client = AsyncClassifier(url, MODEL)
-    error = in_a_child(lambda: asyncio.run(client.classify(b"1")))
+    error = in_a_child(lambda: asyncio.run(client.classify(image(1))))
     assert isinstance(error, InvalidRequest)
     assert "forked" in str(error)
 
@@ -87,7 +91,7 @@ def test_an_async_client_belongs_to_one_event_loop(url: str) -> None:
     client = AsyncClassifier(url, MODEL)
 
     async def use() -> int:
-        return (await client.classify(b"5")).top.index
+        return (await client.classify(image(5))).top.index
 
     with contextlib.closing(asyncio.new_event_loop()) as loop:
         assert loop.run_until_complete(use()) == 5
@@ -114,7 +118,7 @@ def test_a_cancelled_task_cancels_its_request(service: Service, url: str) -> Non
 
     async def cancel() -> None:
         async with AsyncClassifier(url, MODEL) as client:
-            task = asyncio.ensure_future(client.classify(b"1"))
+            task = asyncio.ensure_future(client.classify(image(1)))
             await asyncio.to_thread(hang.arrived.wait, 10)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -132,7 +136,7 @@ def test_cancelling_and_closing_at_once_is_a_cancellation(service: Service, url:
 
     async def cancel() -> bool:
         async with AsyncClassifier(url, MODEL) as client:
-            task = asyncio.ensure_future(client.classify(b"1"))
+            task = asyncio.ensure_future(client.classify(image(1)))
             await asyncio.to_thread(hang.arrived.wait, 10)
             task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -152,7 +156,7 @@ def test_work_that_is_dropped_by_closing_is_no_cancellation(url: str) -> None:
     class Slow:
         def read(self) -> bytes:
             free.wait(30)
-            return b"1"
+            return image(1)
 
     async def close() -> list[Any]:
         client = AsyncClassifier(url, MODEL)
@@ -181,7 +185,7 @@ def test_nothing_is_read_for_a_call_whose_time_is_over(classifier: Classifier) -
 
         def read(self) -> bytes:
             self.reads += 1
-            return b"1"
+            return image(1)
 
     picture = Picture()
     with pytest.raises(DeadlineExceeded):
@@ -234,7 +238,7 @@ def test_reading_and_decoding_happen_off_the_event_loop(url: str, monkeypatch: p
     class Picture:
         def read(self) -> bytes:
             threads.add(threading.current_thread())
-            return b"3"
+            return image(3)
 
     async def classify() -> int:
         async with AsyncClassifier(url, MODEL) as client:
@@ -251,7 +255,7 @@ def test_closing_ends_a_task_that_was_about_to_read(service: Service, url: str) 
 
     async def close() -> None:
         client = AsyncClassifier(url, MODEL, preprocess="client")
-        task = asyncio.ensure_future(client.classify(b"1"))
+        task = asyncio.ensure_future(client.classify(image(1)))
         await asyncio.to_thread(hang.arrived.wait, 10)
         await client.close()
         with pytest.raises(InvalidRequest, match="the client was closed"):

@@ -32,7 +32,7 @@ def then(*answers: Any) -> Any:
 
 def test_a_model_that_is_being_loaded_is_asked_again(service: Service, classifier: Classifier) -> None:
     service.answers["ModelInfer"] = then(NOT_LOADED, NOT_LOADED, infer)
-    assert classifier.classify(b"7").top.index == 7
+    assert classifier.classify(image(7)).top.index == 7
     requests = service.asked("ModelInfer")
     timeouts = [request.parameters["timeout"].int64_param for request in requests]
     assert len(timeouts) == 3
@@ -42,14 +42,14 @@ def test_a_model_that_is_being_loaded_is_asked_again(service: Service, classifie
 def test_one_that_stays_unloaded_is_an_error(service: Service, classifier: Classifier) -> None:
     service.answers["ModelInfer"] = NOT_LOADED
     with pytest.raises(ModelNotReady) as caught:
-        classifier.classify(b"7")
+        classifier.classify(image(7))
     assert caught.value.attempts == len(service.requests) == 4
 
 
 def test_an_overloaded_server_is_not_asked_again_and_says_why(service: Service, classifier: Classifier) -> None:
     service.answers["ModelInfer"] = then(FULL, infer)
     with pytest.raises(ServerOverloaded, match="Exceeds maximum queue size"):
-        classifier.classify(b"7")
+        classifier.classify(image(7))
     assert len(service.requests) == 1
 
 
@@ -61,7 +61,7 @@ def test_the_configuration_is_asked_for_again_too(service: Service, connect: Con
 def test_without_retries_the_first_failure_is_raised(service: Service, connect: Connect, url: str) -> None:
     service.answers["ModelInfer"] = then(NOT_LOADED, infer)
     with pytest.raises(ModelNotReady):
-        connect(url, retries=0).classify(b"7")
+        connect(url, retries=0).classify(image(7))
     assert len(service.requests) == 1
 
 
@@ -102,7 +102,7 @@ def test_a_server_that_comes_up_meanwhile_answers(
     endpoint, start = restarted
     classifier = connect(endpoint, retries=100, timeout_s=20)
     threading.Timer(0.3, start).start()
-    assert classifier.classify(b"7").top.index == 7
+    assert classifier.classify(image(7)).top.index == 7
 
 
 def test_a_connection_that_is_lost_before_the_answer_is_made_again(connect: Connect) -> None:
@@ -119,7 +119,7 @@ def test_a_connection_that_is_lost_before_the_answer_is_made_again(connect: Conn
     answers: list[Any] = []
     with serving(dying) as endpoint:
         classifier = connect(endpoint, retries=100, timeout_s=20)
-        asking = threading.Thread(target=lambda: answers.append(classifier.classify(b"7")))
+        asking = threading.Thread(target=lambda: answers.append(classifier.classify(image(7))))
         asking.start()
         assert arrived.wait(10)
         threading.Timer(0.1, lost.set).start()
@@ -143,5 +143,5 @@ def test_many_that_are_under_way_when_a_connection_is_lost_all_get_an_answer(con
 
 def test_nobody_there_is_an_error_soon(nobody: str, connect: Connect) -> None:
     with pytest.raises(ServerUnavailable) as caught:
-        connect(nobody).classify(b"1")
+        connect(nobody).classify(image(1))
     assert caught.value.attempts == 4
