@@ -25,6 +25,11 @@ def picture(width: int = 97, height: int = 61, mode: str = "RGB") -> Image.Image
     return Image.fromarray(noise(width, height)).convert(mode)
 
 
+def saying(text: object) -> bytes:
+    """A file, a picture of one pixel, that says something in its comment."""
+    return b"P6\n# %s\n1 1\n255\n\0\0\0" % str(text).encode()
+
+
 def encode(image: Image.Image, file_format: str = "PNG", **options: Any) -> bytes:
     """The image as a file's bytes."""
     buffer = io.BytesIO()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         TritonClasError,
     )
     from tritonclas.images import ImageSource
-    from tritonclas.results import Classification, Label, ModelStatistics, ModelStatus
+    from tritonclas.results import Classification, Label, ModelStatistics, ModelStatus, Timing
     from tritonclas.server import ModelServer
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "ServerError",
     "ServerOverloaded",
     "ServerUnavailable",
+    "Timing",
     "Tls",
     "TritonClasError",
 ]
@@ -62,7 +63,7 @@ _HOME = {
     "ImageSource": "images",
     "ModelServer": "server",
     "Tls": "_security",
-    **dict.fromkeys(("Classification", "Label", "ModelStatistics", "ModelStatus"), "results"),
+    **dict.fromkeys(("Classification", "Label", "ModelStatistics", "ModelStatus", "Timing"), "results"),
 }
 
 

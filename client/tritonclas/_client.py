@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 from collections.abc import Mapping, Sequence
@@ -16,12 +17,15 @@ from tritonclas._exchange import Call, Exchange
 from tritonclas._retry import Retries
 from tritonclas._security import Tls, headers_of
 from tritonclas._transport import GrpcTransport, Transport, UnderWay, carry_out
-from tritonclas.errors import InvalidRequest
+from tritonclas.errors import InvalidRequest, TritonClasError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 T = TypeVar("T")
+
+#: Seconds that what is left to say may hold up the end of a connection.
+LAST_CALL_S = 2.0
 
 #: Total time in seconds that a call may take, unless the caller says otherwise.
 DEFAULT_TIMEOUT_S = 30.0
@@ -62,6 +66,11 @@ class _Connected:
         limit_s = self.timeout_s if timeout_s is None else timeout_s
         return Call.within(limit_s, self.url, model, retries, self._headers)
 
+    def _last(self) -> Exchange[None]:
+        """What is said to the server before the connection ends."""
+        return
+        yield
+
     def _check_usable(self) -> None:
         """InvalidRequest after its end, and in a process that was forked since: connections don't survive that."""
         if self._life.closed:
@@ -86,7 +95,10 @@ class Client(_Connected):
 
     def close(self) -> None:
         """End the connection, and what is under way. The client can't be used afterwards."""
-        self._life.closed = True
+        if not self._life.closed:
+            self._life.closed = True
+            with contextlib.suppress(TritonClasError):
+                carry_out(self._last(), self._transport)
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -119,7 +131,10 @@ class AsyncClient(_Connected):
 
     async def close(self) -> None:
         """End the connection, and what is under way. The client can't be used afterwards."""
-        self._life.closed = True
+        if not self._life.closed:
+            self._life.closed = True
+            with contextlib.suppress(TritonClasError):
+                await carry_out_async(self._last(), self._transport, self._workers)
         self._workers.close()
         await self._transport.close()
 

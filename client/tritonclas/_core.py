@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -9,6 +11,7 @@ from typing import Any, TypeVar
 
 from tritonclas import _messages, images
 from tritonclas._exchange import Call, Exchange, Pause
+from tritonclas._same_machine import SameMachine
 from tritonclas.errors import (
     DeadlineExceeded,
     ImageRejected,
@@ -20,7 +23,7 @@ from tritonclas.errors import (
 )
 from tritonclas.images import ImageSource
 from tritonclas.preprocess import BadImage, Pixels, Preprocessing, parse_rejections
-from tritonclas.results import ModelStatistics, ModelStatus
+from tritonclas.results import ModelStatistics, ModelStatus, Timing
 
 T = TypeVar("T")
 
@@ -61,7 +64,7 @@ def _config(call: Call, name: str) -> Exchange[Any]:
 
 
 Payload = bytes | Pixels
-Read = Callable[[Any], Sequence[T]]
+Read = Callable[[Any, str, Timing], Sequence[T]]
 
 
 @dataclass(frozen=True)
@@ -70,28 +73,31 @@ class Route:
 
     target: str
     prepare: Callable[[ImageSource], Payload]
-    request: Callable[[str, Sequence[Any], int | None, float], Any]
+    tensor: Callable[[Sequence[Any]], _messages.Tensor]
+    memory: SameMachine | None = None
 
 
-def server_side(model: str) -> Route:
+def server_side(model: str, memory: SameMachine | None = None) -> Route:
     """Encoded files to the ensemble, which preprocesses them."""
-    return Route(model, images.encoded, _messages.infer_encoded)
+    return Route(model, images.encoded, _messages.encoded_tensor, memory)
 
 
-def client_side(call: Call, facts: ModelFacts) -> Route:
+def client_side(call: Call, facts: ModelFacts, memory: SameMachine | None = None) -> Route:
     """Crops to the network alone; InvalidRequest for a model whose configuration doesn't say how to make them."""
     if facts.network is None or facts.preprocessing is None:
         raise call.error(InvalidRequest, "it isn't an ensemble with preprocessing; use preprocess='server'")
-    return Route(facts.network, partial(images.crop, preprocessing=facts.preprocessing), _messages.infer_pixels)
+    crop = partial(images.crop, preprocessing=facts.preprocessing)
+    return Route(facts.network, crop, _messages.pixels_tensor, memory)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images ready to be sent, by their places, and why the others can't be."""
+    """Images ready to be sent, by their places, why the others can't be, and the seconds that this took."""
 
     sources: tuple[str, ...]
     payloads: Mapping[int, Payload]
     unreadable: Mapping[int, str]
+    seconds: float
 
 
 def prepare(route: Route, sources: Sequence[ImageSource], first: int = 0) -> Batch:
@@ -99,6 +105,7 @@ def prepare(route: Route, sources: Sequence[ImageSource], first: int = 0) -> Bat
 
     `first` is the place of the first image in the caller's sequence, for messages.
     """
+    begin_s = time.monotonic()
     payloads: dict[int, Payload] = {}
     unreadable: dict[int, str] = {}
     for index, source in enumerate(sources):
@@ -107,7 +114,7 @@ def prepare(route: Route, sources: Sequence[ImageSource], first: int = 0) -> Bat
         except BadImage as error:
             unreadable[index] = str(error)
     names = tuple(images.describe(source, first + index) for index, source in enumerate(sources))
-    return Batch(names, payloads, unreadable)
+    return Batch(names, payloads, unreadable, time.monotonic() - begin_s)
 
 
 def infer(
@@ -120,15 +127,24 @@ def infer(
     results: dict[int, T | ImageRejected] = {
         index: _rejection(call, batch.sources[index], reason) for index, reason in batch.unreadable.items()
     }
+    request_id, before = secrets.token_hex(8), call.attempts
+    begin_s = call.deadline.clock()
     while pending := [index for index in batch.payloads if index not in results]:
-        payloads = [batch.payloads[index] for index in pending]
+        tensor = route.tensor([batch.payloads[index] for index in pending])
         try:
-            answer = yield from call.rpc_in_time("ModelInfer", partial(route.request, route.target, payloads, top_k))
+            answer = yield from _ask(call, route, _messages.Question(route.target, tensor, top_k, request_id))
         except InvalidRequest as error:
             results |= _rejected(call, batch, pending, error)
         else:
-            results |= dict(zip(pending, read(answer), strict=True))
+            timing = Timing(batch.seconds, call.deadline.clock() - begin_s, call.attempts - before)
+            results |= dict(zip(pending, read(answer, request_id, timing), strict=True))
     return [results[index] for index in range(len(batch.sources))]
+
+
+def _ask(call: Call, route: Route, question: _messages.Question) -> Exchange[Any]:
+    if route.memory is None:
+        return call.rpc_in_time("ModelInfer", question.message)
+    return route.memory.ask(call, question.tensor, question.message)
 
 
 def _rejected(call: Call, batch: Batch, pending: list[int], error: InvalidRequest) -> dict[int, ImageRejected]:

@@ -36,6 +36,7 @@ _BY_MESSAGE: tuple[tuple[str, str, Kind], ...] = (
     ("UNAVAILABLE", "CERTIFICATE_VERIFY_FAILED", errors.AccessDenied),
     ("UNAVAILABLE", "Hostname Verification Check failed", errors.AccessDenied),
     ("UNAVAILABLE", "Failed to create security handshaker", errors.InvalidRequest),
+    ("NOT_FOUND", "Unable to find shared memory region", errors.InvalidRequest),
     ("NOT_FOUND", "has no available versions", errors.ModelNotReady),
     ("CANCELLED", CLOSED, errors.InvalidRequest),
     ("INTERNAL", "failed to poll from model repository", errors.ModelNotFound),
@@ -71,6 +72,16 @@ _HINTS: tuple[tuple[str, str], ...] = (
     ),
     ("Deadline Exceeded", "no answer within the deadline"),
 )
+
+
+def region_is_unknown(message: str) -> bool:
+    """Whether a request was refused because the server hasn't mapped its shared memory, or no longer has."""
+    return "Unable to find shared memory region" in message
+
+
+def region_is_known(message: str) -> bool:
+    """Whether shared memory can't be registered because it is already."""
+    return "already in manager" in message
 
 
 def error_class(code: str, message: str) -> tuple[Kind, str]:

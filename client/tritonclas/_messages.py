@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from tritonclas.preprocess import Pixels
-from tritonclas.results import Classification, Label, ModelStatistics, ModelStatus
+from tritonclas.results import Classification, Label, ModelStatistics, ModelStatus, Timing
 
 #: A value of a log setting.
 Setting = bool | int | str
@@ -22,29 +23,56 @@ OUTPUT = "probabilities"
 _NS = 1e-9
 
 
-def infer_encoded(model: str, images: Sequence[bytes], top_k: int | None, timeout_s: float) -> Any:
-    """A request to an ensemble: `image`, BYTES [N, 1], one encoded file an element."""
-    tensor = service_pb2.ModelInferRequest.InferInputTensor(name="image", datatype="BYTES", shape=[len(images), 1])
-    return _infer(model, tensor, b"".join(_elements(images)), top_k, timeout_s)
+@dataclass(frozen=True)
+class Tensor:
+    """The input of a request; `parts` are buffers whose contents follow each other."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    parts: Sequence[Any]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all parts."""
+        return sum(memoryview(part).nbytes for part in self.parts)
 
 
-def infer_pixels(model: str, crops: Sequence[Pixels], top_k: int | None, timeout_s: float) -> Any:
-    """A request to a network: `pixels`, UINT8 [N, crop, crop, 3]."""
-    shape = [len(crops), *crops[0].shape]
-    tensor = service_pb2.ModelInferRequest.InferInputTensor(name="pixels", datatype="UINT8", shape=shape)
-    return _infer(model, tensor, b"".join(crop.tobytes() for crop in crops), top_k, timeout_s)
+def encoded_tensor(images: Sequence[bytes]) -> Tensor:
+    """An ensemble's input: `image`, BYTES [N, 1], one encoded file an element."""
+    return Tensor("image", "BYTES", (len(images), 1), list(_elements(images)))
 
 
-def _infer(model: str, tensor: Any, content: bytes, top_k: int | None, timeout_s: float) -> Any:
-    output = service_pb2.ModelInferRequest.InferRequestedOutputTensor(name=OUTPUT)
-    if top_k is not None:
-        output.parameters["classification"].int64_param = top_k
-    request = service_pb2.ModelInferRequest(
-        model_name=model, inputs=[tensor], outputs=[output], raw_input_contents=[content]
-    )
-    # A request that has waited in the server's queue until its caller gave up isn't worth computing.
-    request.parameters["timeout"].int64_param = max(1, int(timeout_s * 1e6))
-    return request
+def pixels_tensor(crops: Sequence[Pixels]) -> Tensor:
+    """A network's input: `pixels`, UINT8 [N, crop, crop, 3]."""
+    return Tensor("pixels", "UINT8", (len(crops), *crops[0].shape), crops)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a model: the tensor, the classes to answer (all probabilities if None), and the request's id."""
+
+    model: str
+    tensor: Tensor
+    top_k: int | None
+    request_id: str
+
+    def message(self, timeout_s: float, placed: tuple[str, int] | None = None) -> Any:
+        """The request; `placed` names the region of shared memory that has the tensor, and where it begins there."""
+        request = service_pb2.ModelInferRequest(model_name=self.model, id=self.request_id)
+        output = request.outputs.add(name=OUTPUT)
+        if self.top_k is not None:
+            output.parameters["classification"].int64_param = self.top_k
+        # A request that has waited in the server's queue until its caller gave up isn't worth computing.
+        request.parameters["timeout"].int64_param = max(1, int(timeout_s * 1e6))
+        tensor = request.inputs.add(name=self.tensor.name, datatype=self.tensor.datatype, shape=self.tensor.shape)
+        if placed is None:
+            request.raw_input_contents.append(b"".join(self.tensor.parts))
+        else:
+            tensor.parameters["shared_memory_region"].string_param = placed[0]
+            tensor.parameters["shared_memory_offset"].int64_param = placed[1]
+            tensor.parameters["shared_memory_byte_size"].int64_param = self.tensor.size
+        return request
 
 
 def _elements(values: Iterable[bytes]) -> Iterator[bytes]:
@@ -54,12 +82,18 @@ def _elements(values: Iterable[bytes]) -> Iterator[bytes]:
         yield value
 
 
-def classifications(model: str, response: Any) -> list[Classification]:
-    """Top-k classes of each picture, out of the classification extension's `score:index:name` strings."""
+def classifications(
+    model: str, names: Sequence[str] | None, response: Any, request_id: str = "", timing: Timing | None = None
+) -> list[Classification]:
+    """Top-k classes of each picture, out of the classification extension's `score:index:name` strings.
+
+    `names`, one for each class, take the place of the server's.
+    """
     rows, k = response.outputs[0].shape
-    labels = [_label(text) for text in _texts(response.raw_output_contents[0])]
+    labels = [_label(text, names) for text in _texts(response.raw_output_contents[0])]
     return [
-        Classification(tuple(labels[row * k : (row + 1) * k]), model, response.model_version) for row in range(rows)
+        Classification(tuple(labels[row * k : (row + 1) * k]), model, response.model_version, request_id, timing)
+        for row in range(rows)
     ]
 
 
@@ -71,12 +105,12 @@ def _texts(content: bytes) -> Iterator[str]:
         at += 4 + length
 
 
-def _label(text: str) -> Label:
+def _label(text: str, names: Sequence[str] | None) -> Label:
     score, index, *name = text.split(":", 2)
-    return Label(int(index), float(score), name[0] if name else "")
+    return Label(int(index), float(score), names[int(index)] if names else name[0] if name else "")
 
 
-def probabilities(response: Any) -> list[NDArray[np.float32]]:
+def probabilities(response: Any, request_id: str = "", timing: Timing | None = None) -> list[NDArray[np.float32]]:
     """The output tensor's rows, float32 [classes] each."""
     shape = tuple(response.outputs[0].shape)
     return list(np.frombuffer(response.raw_output_contents[0], np.float32).reshape(shape))
@@ -162,6 +196,26 @@ def trace_settings(model: str, changes: Mapping[str, Sequence[str] | None]) -> A
 def trace_settings_of(response: Any) -> dict[str, tuple[str, ...]]:
     """The trace settings that hold."""
     return {name: tuple(setting.value) for name, setting in response.settings.items()}
+
+
+def register(name: str, size: int) -> Any:
+    """A request to map a region of shared memory."""
+    return service_pb2.SystemSharedMemoryRegisterRequest(name=name, key=f"/{name}", offset=0, byte_size=size)
+
+
+def unregister(name: str) -> Any:
+    """A request to unmap a region of shared memory."""
+    return service_pb2.SystemSharedMemoryUnregisterRequest(name=name)
+
+
+def all_regions() -> Any:
+    """A request for all regions that are mapped."""
+    return service_pb2.SystemSharedMemoryStatusRequest()
+
+
+def regions(response: Any) -> list[str]:
+    """The names of the regions that are mapped."""
+    return list(response.regions)
 
 
 def model_statuses(response: Any) -> list[ModelStatus]:

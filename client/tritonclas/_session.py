@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar, Union
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,25 +14,28 @@ from numpy.typing import NDArray
 from tritonclas import _core, _messages
 from tritonclas._arguments import check_counts
 from tritonclas._exchange import Call, Exchange, Prepare
+from tritonclas._labels import names_of
 from tritonclas._retry import MAX_RETRIES, Retries
+from tritonclas._same_machine import SameMachine
 from tritonclas.errors import AccessDenied, ImageRejected, InvalidRequest
 from tritonclas.images import ImageSource
 from tritonclas.results import Classification
 
 T = TypeVar("T")
 Place = Literal["server", "client"]
+Labels = Union[str, "os.PathLike[str]", Sequence[str], None]
 
 #: Images a request unless the caller says otherwise: the largest batch that the published tables measure.
 USUAL_BATCH_SIZE = 8
 
 
-def session(model: str, preprocess: Place, retries: int) -> Session:
+def session(model: str, preprocess: Place, retries: int, *, labels: Labels, shared_memory: bool) -> Session:
     """What a client is asked for; InvalidRequest if it makes no sense."""
     if preprocess not in ("server", "client"):
         raise InvalidRequest(f"preprocess is {preprocess!r}; it must be 'server' or 'client'")
     if not 0 <= retries <= MAX_RETRIES:
         raise InvalidRequest(f"retries is {retries}; it must be from 0 to {MAX_RETRIES}")
-    return Session(model, preprocess, Retries(retries))
+    return Session(model, preprocess, Retries(retries), names_of(labels), SameMachine() if shared_memory else None)
 
 
 @dataclass
@@ -41,6 +45,8 @@ class Session:
     model: str
     preprocess: Place
     retries: Retries
+    names: tuple[str, ...] | None = None
+    memory: SameMachine | None = None
     _facts: _core.ModelFacts | None = field(default=None, init=False)
     _route: _core.Route | None = field(default=None, init=False)
 
@@ -49,7 +55,8 @@ class Session:
     ) -> Exchange[list[Classification | ImageRejected]]:
         """One request's images; `first` is the place of the first of them in the caller's sequence."""
         check_counts(top_k=top_k)
-        return (yield from self._answer(call, images, first, top_k, partial(_messages.classifications, self.model)))
+        read = partial(_messages.classifications, self.model, self.names)
+        return (yield from self._answer(call, images, first, top_k, read))
 
     def probabilities(self, call: Call, images: Sequence[ImageSource]) -> Exchange[NDArray[np.float32]]:
         """Any number of images, as many to a request as the model takes."""
@@ -66,6 +73,11 @@ class Session:
             self._facts = yield from _core.model_facts(call)
         return self._facts
 
+    def release(self, call: Call) -> Exchange[None]:
+        """What is left to do before the connection ends."""
+        if self.memory:
+            yield from self.memory.release(call)
+
     def usual_batch_size(self, call: Call) -> Exchange[int]:
         """What to send at once: 8 images, or as many as the model takes, if that is fewer and may be asked."""
         try:
@@ -79,7 +91,7 @@ class Session:
         images: Sequence[ImageSource],
         first: int,
         top_k: int | None,
-        read: Callable[[Any], Sequence[T]],
+        read: _core.Read[T],
     ) -> Exchange[list[T | ImageRejected]]:
         route = yield from self._its_route(call)
         call.check_time()
@@ -89,8 +101,19 @@ class Session:
 
     def _its_route(self, call: Call) -> Exchange[_core.Route]:
         if self._route is None:
+            if self.names:
+                yield from self._check_names(call, len(self.names))
             if self.preprocess == "server":
-                self._route = _core.server_side(self.model)
+                self._route = _core.server_side(self.model, self.memory)
             else:
-                self._route = _core.client_side(call, (yield from self.facts(call)))
+                self._route = _core.client_side(call, (yield from self.facts(call)), self.memory)
         return self._route
+
+    def _check_names(self, call: Call, count: int) -> Exchange[None]:
+        """InvalidRequest unless there is a name for every class."""
+        try:
+            classes = (yield from self.facts(call)).classes
+        except AccessDenied:
+            return
+        if count != classes:
+            raise call.error(InvalidRequest, f"labels has {count} names, and the model {classes} classes")

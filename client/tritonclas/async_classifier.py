@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -13,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonclas import _core
-from tritonclas._arguments import check_counts, check_several
+from tritonclas._arguments import check_counts, check_one, check_several
 from tritonclas._async_transport import AsyncTransport
-from tritonclas._client import DEFAULT_TIMEOUT_S, AsyncClient
-from tritonclas._exchange import Call
+from tritonclas._client import DEFAULT_TIMEOUT_S, LAST_CALL_S, AsyncClient
+from tritonclas._exchange import Call, Exchange
 from tritonclas._retry import USUAL_RETRIES
 from tritonclas._security import Tls
 from tritonclas._session import session
@@ -47,12 +48,16 @@ class AsyncClassifier(AsyncClient):
         preprocess: Literal["server", "client"] = "server",
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retries: int = USUAL_RETRIES,
+        labels: str | os.PathLike[str] | Sequence[str] | None = None,
+        shared_memory: bool = False,
         tls: Tls | None = None,
         headers: Mapping[str, str] | None = None,
         transport: AsyncTransport | None = None,
     ) -> None:
-        self._session = session(model, preprocess, retries)
+        self._session = session(model, preprocess, retries, labels=labels, shared_memory=shared_memory)
         super().__init__(url, timeout_s, tls, headers, transport)
+        if shared_memory:
+            check_one(url)
         self.model = model
         self.preprocess = preprocess
 
@@ -127,6 +132,9 @@ class AsyncClassifier(AsyncClient):
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
+
+    def _last(self) -> Exchange[None]:
+        return self._session.release(self._begin(self.model, LAST_CALL_S))
 
     def _call(self, timeout_s: float | None) -> Call:
         return self._begin(self.model, timeout_s, self._session.retries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonclas import _core
-from tritonclas._arguments import check_counts, check_several
-from tritonclas._client import DEFAULT_TIMEOUT_S, Client
-from tritonclas._exchange import Call
+from tritonclas._arguments import check_counts, check_one, check_several
+from tritonclas._client import DEFAULT_TIMEOUT_S, LAST_CALL_S, Client
+from tritonclas._exchange import Call, Exchange
 from tritonclas._retry import USUAL_RETRIES
 from tritonclas._security import Tls
 from tritonclas._session import session
@@ -41,6 +42,12 @@ class Classifier(Client):
     `timeout_s` is the total time in seconds that a call may take. Within it, a request that nobody answered is sent
     again, at most `retries` times and after a random pause; one that an overloaded server refused is not.
 
+    `labels` are names of the classes, where the server has none or others: one for each class, or a file with one a
+    line.
+
+    `shared_memory=True` is for a client on the server's own machine: images go through shared memory instead of the
+    connection, which is quicker the larger they are. Where that can't be, a warning says so, and they don't.
+
     `tls` encrypts the connection. `headers` go with every request, such as those of Triton's restricted protocols;
     `with_headers` adds some for a few.
 
@@ -58,12 +65,16 @@ class Classifier(Client):
         preprocess: Literal["server", "client"] = "server",
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retries: int = USUAL_RETRIES,
+        labels: str | os.PathLike[str] | Sequence[str] | None = None,
+        shared_memory: bool = False,
         tls: Tls | None = None,
         headers: Mapping[str, str] | None = None,
         transport: Transport | None = None,
     ) -> None:
-        self._session = session(model, preprocess, retries)
+        self._session = session(model, preprocess, retries, labels=labels, shared_memory=shared_memory)
         super().__init__(url, timeout_s, tls, headers, transport)
+        if shared_memory:
+            check_one(url)
         self.model = model
         self.preprocess = preprocess
 
@@ -144,6 +155,9 @@ class Classifier(Client):
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
             under_way.give_up()
+
+    def _last(self) -> Exchange[None]:
+        return self._session.release(self._begin(self.model, LAST_CALL_S))
 
     def _call(self, timeout_s: float | None) -> Call:
         return self._begin(self.model, timeout_s, self._session.retries)

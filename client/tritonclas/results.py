@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 #: How labels of models with random weights begin; `populate` writes them, so that no answer of such a
@@ -20,12 +20,39 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """What the request of a picture took, and all that were sent with it, in seconds as this client saw it.
+
+    `prepare_s` went by with reading files and, where the client does that, decoding. `request_s` is the time from the
+    first attempt to the answer, pauses included; `attempts` says how many there were.
+
+    Triton's answers don't say what went by in the server. `ModelServer.statistics` does, on average; with
+    OpenTelemetry, Triton's own traces do for each request.
+    """
+
+    prepare_s: float
+    request_s: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Classification:
-    """The top-k classes of one picture, the most probable first."""
+    """The top-k classes of one picture, the most probable first.
+
+    `version` is the model's, `request_id` the one under which the request is known to the server, in its log and
+    traces; the pictures of a batch share it. Neither it nor `timing` counts when answers are compared.
+    """
 
     labels: tuple[Label, ...]
     model: str
     version: str
+    request_id: str = field(default="", compare=False)
+    timing: Timing | None = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        best = ", ".join(f"{label.name or label.index} {label.score:.3f}" for label in self.labels[:3])
+        others = f", … {len(self.labels)} in all" if len(self.labels) > 3 else ""
+        return f"<Classification by {self.model} version {self.version}: {best}{others}>"
 
     @property
     def top(self) -> Label:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tritonclient.grpc import model_config_pb2, service_pb2
 
+from tests.pictures import saying as image
 from tritonclas import _core, _messages, errors
 from tritonclas._exchange import Call, Deadline, Exchange, Pause, Rpc, RpcFault
 from tritonclas.preprocess import Preprocessing, describe_rejections
@@ -57,7 +58,7 @@ ROUTE = _core.server_side("EfficientNetB0")
 
 def images_of(rpc: Rpc) -> list[str]:
     """The images in a request, which tests write as text."""
-    return list(_messages._texts(rpc.request.raw_input_contents[0]))
+    return [text.split("\n")[1].removeprefix("# ") for text in _messages._texts(rpc.request.raw_input_contents[0])]
 
 
 def upper(rpc: Rpc) -> Any:
@@ -70,8 +71,8 @@ def upper(rpc: Rpc) -> Any:
 
 
 def infer(world: World, images: list[Any], call: Call | None = None, top_k: int | None = 5) -> list[Any]:
-    batch = _core.prepare(ROUTE, images)
-    return list(world.drive(_core.infer(call or world.call(), ROUTE, batch, top_k, lambda answer: answer)))
+    batch = _core.prepare(ROUTE, [image(each.decode()) if isinstance(each, bytes) else each for each in images])
+    return list(world.drive(_core.infer(call or world.call(), ROUTE, batch, top_k, lambda answer, *_: answer)))
 
 
 def readable(results: list[Any]) -> list[str]:
@@ -175,15 +176,17 @@ def test_request(top_k: int | None) -> None:
     (tensor,), (output,) = request.inputs, request.outputs
     assert (world.rpcs[0].method, request.model_name) == ("ModelInfer", "EfficientNetB0")
     assert (tensor.name, tensor.datatype, list(tensor.shape)) == ("image", "BYTES", [2, 1])
-    assert list(request.raw_input_contents) == [b"\x01\0\0\0a\x02\0\0\0bc"]
+    elements = [bytes([len(file), 0, 0, 0]) + file for file in (image("a"), image("bc"))]
+    assert list(request.raw_input_contents) == [b"".join(elements)]
+    assert re.fullmatch("[0-9a-f]{16}", request.id)
     assert output.name == "probabilities"
     assert output.parameters["classification"].int64_param == (top_k or 0)
 
 
 def test_places_in_messages_are_those_of_the_whole_sequence() -> None:
-    batch = _core.prepare(ROUTE, [b"a", b"b", "none.jpg"], first=8)
+    batch = _core.prepare(ROUTE, [image("a"), image("b"), "none.jpg"], first=8)
     assert batch.sources == ("image 8", "image 9", "none.jpg")
-    assert (batch.payloads, list(batch.unreadable)) == ({0: b"a", 1: b"b"}, [2])
+    assert (batch.payloads, list(batch.unreadable)) == ({0: image("a"), 1: image("b")}, [2])
 
 
 def configs(**parameters: str) -> Callable[[Rpc], Any]:

@@ -29,6 +29,7 @@ NAMES = [
     "ServerError",
     "ServerOverloaded",
     "ServerUnavailable",
+    "Timing",
     "Tls",
     "TritonClasError",
 ]

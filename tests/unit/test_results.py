@@ -11,10 +11,16 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
-from tritonclas import Classification, Label, ModelStatistics, ModelStatus, _messages
+from tritonclas import Classification, Label, ModelStatistics, ModelStatus, Timing, _messages
 from tritonclas.results import SYNTHETIC_LABEL
 
-CAT = Classification((Label(282, 0.385, "tiger cat"), Label(285, 0.363, "Egyptian cat")), "EfficientNetB0", "1")
+CAT = Classification(
+    (Label(282, 0.385, "tiger cat"), Label(285, 0.363, "Egyptian cat")),
+    "EfficientNetB0",
+    "1",
+    request_id="5eed",
+    timing=Timing(0.001, 0.02, 1),
+)
 
 
 def answer(shape: list[int], texts: list[str]) -> Any:
@@ -35,7 +41,21 @@ def test_plain_values_go_through_json() -> None:
         ],
         "model": "EfficientNetB0",
         "version": "1",
+        "request_id": "5eed",
+        "timing": {"prepare_s": 0.001, "request_s": 0.02, "attempts": 1},
     }
+
+
+def test_it_shows_what_it_is() -> None:
+    assert repr(CAT) == "<Classification by EfficientNetB0 version 1: tiger cat 0.385, Egyptian cat 0.363>"
+    many = Classification(tuple(Label(index, 0.2, "") for index in range(5)), "X", "2")
+    assert repr(many) == "<Classification by X version 2: 0 0.200, 1 0.200, 2 0.200, … 5 in all>"
+
+
+def test_names_that_are_given_take_the_place_of_the_servers() -> None:
+    (found,) = _messages.classifications("X", ["rose", "tulip"], answer([1, 2], ["0.5:1:drake", "0.25:0"]), "id")
+    assert [label.name for label in found.labels] == ["tulip", "rose"]
+    assert found.request_id == "id"
 
 
 @pytest.mark.parametrize(("name", "synthetic"), [(f"{SYNTHETIC_LABEL} 7", True), ("tiger cat", False), ("", False)])
@@ -56,7 +76,7 @@ def test_results_are_frozen(value: Any) -> None:
 
 def test_classifications_are_cut_into_rows() -> None:
     texts = ["0.5:7:drake", "0.25:3:tiger shark, Galeocerdo cuvieri", "1:0:Ångström: a unit", "1e-05:999"]
-    first, second = _messages.classifications("X", answer([2, 2], texts))
+    first, second = _messages.classifications("X", None, answer([2, 2], texts))
     assert first.labels == (Label(7, 0.5, "drake"), Label(3, 0.25, "tiger shark, Galeocerdo cuvieri"))
     assert second.labels == (Label(0, 1.0, "Ångström: a unit"), Label(999, 1e-05, ""))
     assert (first.model, first.version) == ("X", "3")

@@ -16,6 +16,7 @@ from typing import Any
 import grpc
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
+from tests.pictures import saying
 from tritonclas import Classification, ImageRejected
 from tritonclas.preprocess import describe_rejections
 
@@ -67,8 +68,8 @@ class Service:
 
 
 def image(answer: int | str) -> bytes:
-    """An encoded file, a picture of one pixel, that says in its comment what its answer is."""
-    return b"P6\n# %s\n1 1\n255\n\0\0\0" % str(answer).encode()
+    """An encoded file that says what its answer is."""
+    return saying(answer)
 
 
 def classes(results: Iterable[Classification | ImageRejected]) -> list[Any]:

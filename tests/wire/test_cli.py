@@ -71,10 +71,15 @@ def test_json(url: str, picture: str, tmp_path: Path) -> None:
     result = run("classify", picture, bad, "--url", url, "--model", MODEL, "--top-k", "1", "--json")
     assert result.exit_code == 1
     label = {"index": 282, "score": 1.0, "name": "tiger cat"}
-    assert json.loads(result.stdout) == [
-        {"image": picture, "labels": [label], "model": MODEL, "version": "1"},
-        {"image": bad, "error": "bad picture"},
-    ]
+    good, rejected = json.loads(result.stdout)
+    assert rejected == {"image": bad, "error": "bad picture"}
+    assert {key: good[key] for key in ("image", "labels", "model", "version")} == {
+        "image": picture,
+        "labels": [label],
+        "model": MODEL,
+        "version": "1",
+    }
+    assert good["timing"]["attempts"] == 2
 
 
 def test_good_pictures_are_shown_when_others_are_bad(url: str, picture: str, tmp_path: Path) -> None:

@@ -1,0 +1,193 @@
+"""Shared memory that a client cuts into blocks, and that goes away however its process ends."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.pictures import noise
+from tritonclas import _shared_memory
+from tritonclas._shared_memory import FOLDER, REST_S, Block, Region, left_behind
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    """The time, which tests move."""
+    return [1000.0]
+
+
+@pytest.fixture
+def region(clock: list[float]) -> Iterator[Region]:
+    """A small region."""
+    made = Region(2 * MIB, lambda: clock[0])
+    yield made
+    made.close()
+
+
+def content(region: Region, block: Block, size: int) -> bytes:
+    """What another process reads there."""
+    with (FOLDER / region.name).open("rb") as file:
+        file.seek(block.offset)
+        return file.read(size)
+
+
+def test_what_is_written_is_there_for_others(region: Region) -> None:
+    first, second = region.take(5), region.take(192)
+    assert first
+    assert second
+    pixels = noise(8, 8)
+    region.write(second, [pixels])
+    region.write(first, [b"ab", bytearray(b"c"), b"", memoryview(b"de")])
+    assert content(region, first, 5) == b"abcde"
+    assert content(region, second, 192) == pixels.tobytes()
+
+
+def test_blocks_do_not_overlap(region: Region) -> None:
+    blocks = [block for size in (1, 70_000, 65_536, 300_000, 65_537) if (block := region.take(size))]
+    assert len(blocks) == 5
+    ends = [(block.offset, block.offset + block.size) for block in blocks]
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(ends))
+    assert [block.size for block in blocks] == [64 * KIB, 128 * KIB, 64 * KIB, 512 * KIB, 128 * KIB]
+
+
+def test_a_block_that_was_given_back_is_used_again(region: Region) -> None:
+    first = region.take(100_000)
+    assert first
+    region.give_back(first, answered=True)
+    assert region.take(90_000) == first
+    assert region.take(90_000) != first
+
+
+def test_the_smallest_block_that_fits_is_taken(region: Region) -> None:
+    large, small = region.take(500_000), region.take(100_000)
+    assert large
+    assert small
+    region.give_back(large, answered=True)
+    region.give_back(small, answered=True)
+    assert region.take(70_000) == small
+    assert region.take(70_000) == large
+
+
+def test_a_block_rests_when_its_request_was_not_answered(region: Region, clock: list[float]) -> None:
+    first = region.take(100_000)
+    assert first
+    region.give_back(first, answered=False)
+    second = region.take(100_000)
+    clock[0] += REST_S
+    assert second != first
+    assert region.take(100_000) == first
+
+
+def test_there_is_a_limit(region: Region) -> None:
+    assert region.take(3 * MIB) is None
+    whole = region.take(2 * MIB)
+    assert whole
+    assert region.take(1) is None
+    region.give_back(whole, answered=True)
+    assert region.take(1) == whole
+
+
+def test_memory_is_taken_as_it_is_used() -> None:
+    region = Region(256 * MIB)
+    try:
+        before = (FOLDER / region.name).stat().st_blocks * 512
+        region.take(MIB)
+        assert (before, (FOLDER / region.name).stat().st_blocks * 512) == (0, MIB)
+    finally:
+        region.close()
+
+
+def test_a_full_system_is_no_room(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    assert region.take(1) is None
+
+
+def test_only_its_owner_may_read_it(region: Region) -> None:
+    assert (FOLDER / region.name).stat().st_mode & 0o777 == 0o600
+
+
+def test_closed_it_is_gone_and_gives_nothing(region: Region) -> None:
+    region.close()
+    region.close()
+    assert not _shared_memory.exists(region.name)
+    assert region.take(1) is None
+
+
+def test_forgotten_it_is_gone() -> None:
+    name = Region(MIB).name
+    assert not _shared_memory.exists(name)
+
+
+HOLDER = """
+import sys, time
+from tritonclas._shared_memory import Region
+region = Region(1 << 20)
+print(region.name, flush=True)
+{end}
+"""
+
+
+def holding(end: str) -> tuple[subprocess.Popen[str], str]:
+    """A process with a region, and the region's name."""
+    process = subprocess.Popen([sys.executable, "-c", HOLDER.format(end=end)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    with process.stdout:
+        return process, process.stdout.readline().strip()
+
+
+def test_at_the_end_of_a_process_it_is_gone() -> None:
+    process, name = holding("")
+    assert process.wait(20) == 0
+    assert not _shared_memory.exists(name)
+
+
+def test_a_forked_child_leaves_it_to_its_parent(region: Region) -> None:
+    child = os.fork()
+    if not child:
+        region.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert _shared_memory.exists(region.name)
+
+
+def test_what_a_killed_process_left_behind_is_removed_and_nothing_else(region: Region) -> None:
+    process, name = holding("time.sleep(60)")
+    try:
+        assert _shared_memory.exists(name)
+        assert name not in list(left_behind())
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait(20)
+    assert _shared_memory.exists(name)
+    assert name in list(left_behind())
+    assert not _shared_memory.exists(name)
+    assert _shared_memory.exists(region.name)
+
+
+def test_a_system_without_shared_memory_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(_shared_memory, "FOLDER", tmp_path / "none")
+    with pytest.raises(OSError, match="No such file"):
+        Region(MIB)
+    assert list(left_behind()) == []
+
+
+def test_arrays_that_are_not_contiguous_are_refused(region: Region) -> None:
+    block = region.take(200)
+    assert block
+    with pytest.raises((TypeError, ValueError)):
+        region.write(block, [np.asfortranarray(noise(8, 8))])
