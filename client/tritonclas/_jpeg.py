@@ -45,6 +45,17 @@ class _Unusual(Exception):
     """A file that OpenCV had better read."""
 
 
+def size(encoded: bytes) -> tuple[int, int] | None:
+    """Width and height out of the header, in a microsecond; None if it isn't a JPEG with a sound header."""
+    if not encoded.startswith(_START_OF_IMAGE):
+        return None
+    try:
+        height, width, *_ = simplejpeg.decode_jpeg_header(encoded)
+    except ValueError:
+        return None
+    return width, height
+
+
 def decode(encoded: bytes) -> NDArray[np.uint8] | None:
     """RGB pixels, uint8 `[height, width, 3]`, turned as the EXIF orientation says; None if OpenCV must decode it."""
     if not encoded.startswith(_START_OF_IMAGE):

@@ -109,11 +109,19 @@ class Preprocessing:
 
 def check_header(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Width and height out of the header, nothing decoded; BadImage if it isn't a picture or is too large."""
+    width, height = _jpeg.size(encoded) or _size(encoded, max_pixels)
+    if not 0 < width * height <= max_pixels:
+        raise BadImage(f"{width}x{height} pixels; from 1 to {max_pixels} pixels are accepted")
+    return width, height
+
+
+def _size(encoded: bytes, max_pixels: int) -> tuple[int, int]:
+    """Width and height as Pillow reads them."""
     if not encoded:
         raise BadImage("the file is empty")
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-            width, height = image.size
+            return image.size
     except UnidentifiedImageError:
         raise UnknownFormat(
             f"not a picture in one of the formats {', '.join(FORMATS)} (begins with {encoded[:8]!r})"
@@ -122,9 +130,6 @@ def check_header(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int
         raise BadImage(f"far above the limit of {max_pixels} pixels ({error})") from error
     except Exception as error:  # Pillow's readers raise almost anything on a damaged header
         raise BadImage(f"damaged header ({type(error).__name__}: {error})") from error
-    if not 0 < width * height <= max_pixels:
-        raise BadImage(f"{width}x{height} pixels; from 1 to {max_pixels} pixels are accepted")
-    return width, height
 
 
 def decode(encoded: bytes) -> Pixels:
