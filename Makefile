@@ -30,6 +30,9 @@ test: $(INSTALLED)  ## Run all tests: unit, wire, and on a real Triton
 zoo: $(INSTALLED)  ## Take every model the whole way, measure, and write docs/zoo.md (an hour)
 	@$(BIN)/python -m scripts.zoo --out docs
 
+bench: $(INSTALLED)  ## Compare speeds with plain tritonclient and OpenCV, and write docs/benchmarks.md (5 minutes)
+	@$(BIN)/python -m bench --out docs
+
 check: $(INSTALLED)  ## Format, lint, strict types, configurations equal to the zoo
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -43,4 +46,4 @@ lock:  ## Resolve the locked versions anew (needs uv)
 clean:  ## Remove what was installed and built; weights stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist reports
 
-.PHONY: help setup quickstart test zoo check lock clean
+.PHONY: help setup quickstart test zoo bench check lock clean

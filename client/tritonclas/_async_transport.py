@@ -25,6 +25,10 @@ T = TypeVar("T")
 _THREADS: Final = min(32, (os.cpu_count() or 1) + 1)
 
 
+#: From Python 3.11 on a task says whether it is being cancelled; before, it takes a second task to know.
+_TELLS_CANCELLING: Final = hasattr(asyncio.Task, "cancelling")
+
+
 class AsyncTransport(Protocol):
     """What an async client needs of the network; tests put a scripted one in its place."""
 
@@ -56,7 +60,7 @@ class AsyncGrpcTransport:
             raise RpcFault("DEADLINE_EXCEEDED", "Deadline Exceeded")
         try:
             made = getattr(stub, rpc.method)(rpc.request, timeout=left_s, metadata=rpc.headers)
-            return await _unless_dropped(asyncio.ensure_future(_answer(made)))
+            return await (self._answer(made) if _TELLS_CANCELLING else _unless_dropped(_task(made)))
         except grpc.RpcError as error:
             raise fault(error, closed=self._closed) from error
         except grpc.aio.UsageError as error:  # gRPC's way to say that the channel is closed
@@ -67,6 +71,15 @@ class AsyncGrpcTransport:
         self._closed = True
         if self._channel is not None:
             await self._channel.close()
+
+    async def _answer(self, made: Any) -> Any:
+        """The reply; RpcFault if the call was cancelled although its task wasn't: then the client was closed."""
+        try:
+            return await made
+        except asyncio.CancelledError:
+            if self._closed and not asyncio.current_task().cancelling():  # type: ignore[union-attr]
+                raise RpcFault("CANCELLED", CLOSED) from None
+            raise
 
     async def _its_stub(self) -> Any:
         running = asyncio.get_running_loop()
@@ -88,8 +101,11 @@ class AsyncGrpcTransport:
         return self._stub
 
 
-async def _answer(call: Any) -> Any:
-    return await call
+def _task(call: Any) -> asyncio.Future[Any]:
+    async def answer() -> Any:
+        return await call
+
+    return asyncio.ensure_future(answer())
 
 
 async def _unless_dropped(work: asyncio.Future[T]) -> T:

@@ -121,7 +121,7 @@ def _size(encoded: bytes, max_pixels: int) -> tuple[int, int]:
         raise BadImage("the file is empty")
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-            return image.size
+            return image.width, image.height
     except UnidentifiedImageError:
         raise UnknownFormat(
             f"not a picture in one of the formats {', '.join(FORMATS)} (begins with {encoded[:8]!r})"

@@ -1,0 +1,36 @@
+"""Measure, print, and with --out write the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from bench import page, preprocessing, sdk
+from bench.comparison import Comparison
+from scripts.console import progress_console
+from tritonclas.cli import example
+
+PARTS: dict[str, Callable[[], Iterator[Comparison]]] = {"preprocessing": preprocessing.compare, "sdk": sdk.compare}
+
+
+@click.command(epilog=example("python -m bench --only preprocessing"))
+@click.option("--only", type=click.Choice(list(PARTS)), help="Measure this part alone.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Folder for the page.")
+def main(only: str | None, out: Path | None) -> None:
+    """Compare speeds with what people would otherwise use, on this machine, which should do nothing else meanwhile."""
+    found: dict[str, list[Comparison]] = {}
+    for name in [only] if only else PARTS:
+        found[name] = []
+        with progress_console.status(f"measuring: {name}"):
+            for comparison in PARTS[name]():
+                found[name].append(comparison)
+                click.echo(" · ".join(page.cells(comparison)).replace("*", ""))
+    if out:
+        page.write(found, out)
+        click.echo(f"{out / 'benchmarks.md'} written")
+
+
+if __name__ == "__main__":
+    main()

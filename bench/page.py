@@ -1,0 +1,96 @@
+"""What was measured, as a page and as data."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+
+from bench.comparison import Comparison
+from loadtest.device import processor
+from scripts.files import write_whole
+
+_PACKAGES = ("tritonclas", "tritonclient", "grpcio", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
+
+_INTRODUCTION = """\
+# Benchmarks
+
+Ratios, measured side by side in one run: absolute times depend on the machine and on its mood, ratios hardly do. Ours
+and theirs take turns, who begins changes each round; a ratio is the median of the rounds' ratios, with the lowest and
+the highest in brackets. `make bench` made this page, and `benchmarks.json` beside it, which has every round.
+
+- machine: {machine}
+- versions: {versions}
+- date: {date}
+"""
+
+_HEADINGS = {
+    "sdk": """\
+## The SDK beside plain tritonclient
+
+The same work by hand with tritonclient, on the same embedded server. The model does nothing, so that all that is
+measured is the way there and back; only `classify_many` is measured on a real network. Ours also checks the picture's
+header, keeps one deadline for all attempts, and gives typed results.
+""",
+    "preprocessing": """\
+## Preprocessing
+
+One core, equal pixels to the last bit (which is checked first). PaddleClas decodes to BGR, turns that into RGB, and
+normalises to float32 on the CPU; ours decodes with libjpeg-turbo straight into RGB, and the network normalises.
+""",
+}
+
+
+def header() -> dict[str, str]:
+    """What this is measured on, with, and when."""
+    return {
+        "machine": f"{processor()}, {os.cpu_count()} cores; {platform.system()}, Python {platform.python_version()}",
+        "versions": ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+    }
+
+
+def write(found: Mapping[str, Sequence[Comparison]], folder: Path) -> None:
+    """Put the page and its data into a folder."""
+    head = header()
+    data = {"header": head, "comparisons": {name: [asdict(each) for each in part] for name, part in found.items()}}
+    write_whole(folder / "benchmarks.json", json.dumps(data, indent=1) + "\n")
+    write_whole(folder / "benchmarks.md", markdown(head, found))
+
+
+def markdown(head: Mapping[str, str], found: Mapping[str, Sequence[Comparison]]) -> str:
+    """The page."""
+    parts = [_INTRODUCTION.format(**head)]
+    parts += [f"{_HEADINGS[name]}\n{_table(part)}" for name, part in found.items()]
+    return "\n".join(parts)
+
+
+def _table(comparisons: Iterable[Comparison]) -> str:
+    lines = ["| what | beside | ours, ms | theirs, ms | ratio | aim | |", "|---|---|---|---|---|---|---|"]
+    lines += ["| " + " | ".join(cells(each)) + " |" for each in comparisons]
+    return "\n".join(lines) + "\n"
+
+
+def cells(comparison: Comparison) -> tuple[str, ...]:
+    """A comparison's row."""
+    ratios = comparison.ratios
+    what = "time, ours / theirs" if comparison.at == "most" else "speed, ours / theirs"
+    return (
+        comparison.name,
+        comparison.other,
+        _milliseconds(comparison.ours_s),
+        _milliseconds(comparison.theirs_s),
+        f"{comparison.ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+        f"{what} {'≤' if comparison.at == 'most' else '≥'} {comparison.bound:g}",
+        "met" if comparison.met else "**missed**",
+    )
+
+
+def _milliseconds(seconds: Sequence[float]) -> str:
+    return f"{1000 * statistics.median(seconds):,.3g}"

@@ -1,0 +1,28 @@
+"""Pictures to measure with: a photograph in any size, and noise as large as a tensor."""
+
+from __future__ import annotations
+
+import io
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from scripts.photographs import EXAMPLES
+
+_QUALITY = 90
+
+
+def photograph(width: int, height: int) -> bytes:
+    """A photograph as JPEG; one of 500x375 has about 43 kB."""
+    picture = cv2.imread(str(EXAMPLES / "cat.jpg"))
+    resized = cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
+    return cv2.imencode(".jpg", resized, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+
+
+def bitmap(side: int) -> bytes:
+    """Noise as BMP, which is as long as its pixels."""
+    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "BMP")
+    return buffer.getvalue()
