@@ -24,13 +24,22 @@ def ray_job(folder: Path, out: Path, **options: object) -> Iterator[subprocess.P
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as own:
         environment = os.environ | {"RAY_TMPDIR": own, "HOME": own}
         with started("examples/ray_data.py", folder, out, *words, env=environment) as process:
-            yield process
-        wait_for(lambda: not running_in(own), 30)
+            try:
+                yield process
+                wait_for(lambda: not in_session(process.pid), 30)
+            finally:
+                for each in in_session(process.pid):
+                    each.kill()
 
 
-def running_in(folder: str) -> list[psutil.Process]:
-    """Processes that have this folder on their command line, as all of a Ray's servers do."""
-    return [each for each in psutil.process_iter(["cmdline"]) if folder in " ".join(each.info["cmdline"] or ())]
+def in_session(leader: int) -> list[psutil.Process]:
+    """The running processes of a session: a job is one, with all that its Ray starts."""
+    found = []
+    for each in psutil.process_iter():
+        with contextlib.suppress(OSError, psutil.NoSuchProcess):
+            if os.getsid(each.pid) == leader and each.status() != psutil.STATUS_ZOMBIE:
+                found.append(each)
+    return found
 
 
 def rows_in(out: Path) -> list[dict[str, Any]]:

@@ -6,7 +6,8 @@ import grpc
 import psutil
 
 from tests.example_ray import ray_job, rows_in
-from tests.wire.scripted import MODEL, Hang, infer
+from tests.triton.commands import run
+from tests.wire.scripted import MODEL, Hang, image, infer
 
 FULL = "Exceeds maximum queue size"
 
@@ -47,3 +48,19 @@ def test_a_job_keeps_to_loopback_waits_for_an_overloaded_server_and_has_a_row_fo
     assert [row["path"] for row in rows] == [str(path) for path in sorted(photos.iterdir())]
     assert [row["index"] for row in rows] == [None if number == 5 else number for number in range(12)]
     assert [row["error"] for row in rows] == ["bad" if number == 5 else None for number in range(12)]
+
+
+def test_without_a_server_a_job_ends_with_the_reason_and_writes_nothing(nobody, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "1.jpg").write_bytes(image(1))
+    with ray_job(tmp_path / "photos", tmp_path / "out", url=nobody, model=MODEL) as process:
+        output = process.communicate(timeout=60)[0]
+    assert process.returncode == 1
+    assert output.splitlines()[-1].startswith(f"Error: {MODEL} at {nobody}: no server listens there")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_is_there_already_is_not_written_to(tmp_path):
+    done = run("examples/ray_data.py", tmp_path, tmp_path)
+    assert done.returncode == 2
+    assert f"{tmp_path} is there already" in done.stderr
