@@ -25,7 +25,7 @@ def test_a_job_keeps_to_loopback_waits_for_an_overloaded_server_and_has_a_row_fo
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(12):
-        (photos / f"{number:02}.jpg").write_bytes(b"bad" if number == 5 else b"%d:name" % number)
+        (photos / f"{number:02}.jpg").write_bytes(image("bad" if number == 5 else f"{number}:name"))
     refused = []
 
     def overloaded_at_first(request, context):

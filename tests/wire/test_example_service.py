@@ -51,11 +51,11 @@ def test_top_k_is_asked_for(client):
 
 
 def test_a_bad_one_has_an_error_in_its_place(client):
-    response = upload(client, image(1), b"bad", image(2))
+    response = upload(client, image(1), image("bad"), image(2))
     assert response.status_code == 200
     first, bad, second = response.json()["results"]
     assert (first["error"], bad["error"], second["error"]) == (None, "bad", None)
-    assert upload(client, b"bad", b"bad").status_code == 422
+    assert upload(client, image("bad"), image("bad")).status_code == 422
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_body_that_becomes_too_large_is_refused_then(client):
 
 
 def test_a_body_within_the_limit_is_taken(client):
-    response = upload(client, b"7:name" + bytes(LIMIT - 1000))
+    response = upload(client, image("7:name") + bytes(LIMIT - 1000))
     assert response.json()["results"][0]["labels"][0]["index"] == 7
     assert upload(client, bytes(LIMIT)).status_code == 413
 
