@@ -122,7 +122,7 @@ class AsyncClassifier(AsyncClient):
             async for batch in _batches(images, batch_size):
                 under_way.append(asyncio.ensure_future(answer(batch, first)))
                 first += len(batch)
-                if len(under_way) == in_flight:
+                while under_way and (len(under_way) >= in_flight or under_way[0].done()):
                     for result in await under_way.popleft():
                         yield result
             while under_way:

@@ -146,18 +146,24 @@ class Classifier(Client):
         try:
             while True:
                 self._check_usable()  # a fork has no threads
-                while len(answers) < in_flight and (batch := list(islice(source, size))):
+                while not _ready(answers, in_flight) and (batch := list(islice(source, size))):
                     answers.append(pool.submit(answer, batch, first))
                     first += len(batch)
                 if not answers:
                     return
                 yield from answers.popleft().result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            under_way.give_up()
+            if not self._life.forked:  # else the threads aren't here, and what they had locked stays so
+                pool.shutdown(wait=False, cancel_futures=True)
+                under_way.give_up()
 
     def _last(self) -> Exchange[None]:
         return self._session.release(self._begin(self.model, LAST_CALL_S))
 
     def _call(self, timeout_s: float | None) -> Call:
         return self._begin(self.model, timeout_s, self._session.retries)
+
+
+def _ready(answers: deque[Future[list[T]]], in_flight: int) -> bool:
+    """Whether results are to be handed on before more is read: they are there, or as much as may be is under way."""
+    return bool(answers) and (len(answers) >= in_flight or answers[0].done())

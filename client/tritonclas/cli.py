@@ -25,7 +25,10 @@ from tritonclas import (
     ModelStatus,
     TritonClasError,
 )
+from tritonclas._answers import Answers
+from tritonclas._bulk import answered, classify_into
 from tritonclas._connection import Connection, connection_options
+from tritonclas._picture_files import Pictures
 from tritonclas.served import is_part
 from tritonclas.zoo import near_matches
 
@@ -67,8 +70,8 @@ def main() -> None:
     """Classify pictures with PaddleClas's models on an NVIDIA Triton server."""
 
 
-@main.command(epilog=example("tritonclas classify cat.jpg dog.png --model EfficientNetB0 --top-k 3"))
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@main.command(epilog=example("tritonclas classify photos --recursive --model EfficientNetB0 --out answers.jsonl"))
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE|FOLDER...")
 @connection_options
 @click.option("--model", required=True, help="The model's name on the server.")
 @click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes to show of each picture.")
@@ -81,25 +84,40 @@ def main() -> None:
     show_default=True,
     help="Seconds for a request.",
 )
+@click.option("--recursive", is_flag=True, help="Of folders, also what is in folders within.")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File for the answers, a row each.")
+@click.option("--batch-size", type=click.IntRange(1), help="Images a request.  [default: 8, or what the model takes]")
+@click.option("--in-flight", type=click.IntRange(1), default=4, show_default=True, help="Requests at a time.")
 @json_option
 def classify(
     images: tuple[str, ...],
     *,
     connection: Connection,
     model: str,
-    top_k: int,
     preprocess: Any,
     timeout_s: float,
+    recursive: bool,
+    out: Path | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Classify pictures. Exit status 1 if any of them couldn't be; the others are still answered."""
+    """Classify pictures, also those in folders. Exit status 1 if any of them couldn't be; the others are answered.
+
+    With --out the answers go into a file, .jsonl, .csv or .parquet; interrupted, the same command goes on.
+    """
+    chosen = Pictures(images, recursive)
+    if len(images) == 1 and not Path(images[0]).is_dir():
+        options["batch_size"] = 1
+    answers = Answers(out, model, options["top_k"]) if out else None
     with connection.classifier(model, preprocess=preprocess, timeout_s=timeout_s) as classifier:
-        results = classifier.classify_many(images, top_k=top_k, batch_size=1 if len(images) == 1 else None)
         try:
-            rejected = (_show_json if as_json else _show)(images, results)
+            if answers:
+                rejected = classify_into(answers, chosen, classifier, options)
+            else:
+                rejected = (_show_json if as_json else _show)(answered(classifier, chosen, options))
         except ModelNotFound as error:
             raise _with_near_matches(error, connection, model) from error
-    if rejected:
+    if rejected or chosen.unreadable:
         sys.exit(1)
 
 
@@ -111,23 +129,26 @@ def _with_near_matches(error: ModelNotFound, connection: Connection, model: str)
     return click.ClickException(f"{error}; {near_matches(model, known)}" if known else str(error))
 
 
-def _show_json(images: Iterable[str], results: Iterable[Classification | ImageRejected]) -> int:
+Answered = Iterable[tuple[str, Classification | ImageRejected]]
+
+
+def _show_json(results: Answered) -> int:
     """Print all answers as one JSON array, and return how many are rejections."""
     answers = [
         {"image": image, "error": result.reason}
         if isinstance(result, ImageRejected)
         else {"image": image, **result.to_dict()}
-        for image, result in zip(images, results, strict=True)
+        for image, result in results
     ]
     click.echo(json.dumps(answers, indent=2))
     return sum("error" in answer for answer in answers)
 
 
-def _show(images: Iterable[str], results: Iterable[Classification | ImageRejected]) -> int:
+def _show(results: Answered) -> int:
     """Print each answer as it comes, and return how many are rejections."""
     console = plain_console()
     rejected = 0
-    for image, result in zip(images, results, strict=True):
+    for image, result in results:
         if isinstance(result, ImageRejected):
             rejected += 1
             click.echo(f"Error: {result}", err=True)
