@@ -34,6 +34,11 @@ class _Life:
     process: int
     closed: bool = False
 
+    @property
+    def forked(self) -> bool:
+        """True in a process that was forked since: gRPC's locks may be held there by threads that it doesn't have."""
+        return os.getpid() != self.process
+
 
 class _Connected:
     """Endpoints, what is sent with each request, and whether this client may still be used."""
@@ -66,7 +71,7 @@ class _Connected:
         """InvalidRequest after its end, and in a process that was forked since: connections don't survive that."""
         if self._life.closed:
             raise InvalidRequest(f"{self!r} is closed; make another one")
-        if os.getpid() != self._life.process:
+        if self._life.forked:
             raise InvalidRequest(f"{self!r} was made before this process was forked; make one in each process")
 
 

@@ -142,8 +142,9 @@ class Classifier(Client):
                     return
                 yield from answers.popleft().result()
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            under_way.give_up()
+            if not self._life.forked:  # what is under way is the parent's
+                pool.shutdown(wait=False, cancel_futures=True)
+                under_way.give_up()
 
     def _call(self, timeout_s: float | None) -> Call:
         return self._begin(self.model, timeout_s, self._session.retries)
