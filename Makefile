@@ -39,6 +39,9 @@ check: $(INSTALLED)  ## Format, lint, strict types, configurations equal to the 
 	@$(BIN)/mypy
 	@$(BIN)/python -m scripts.render --check
 
+wheel: $(INSTALLED)  ## Try the SDK's wheel on Python 3.10 to 3.13 with the lowest and the newest dependencies (needs uv)
+	@$(BIN)/python -m scripts.wheel
+
 lock:  ## Resolve the locked versions anew (needs uv)
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command 'make lock' --group dev pyproject.toml --output-file requirements.lock
@@ -46,4 +49,4 @@ lock:  ## Resolve the locked versions anew (needs uv)
 clean:  ## Remove what was installed and built; weights stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist reports
 
-.PHONY: help setup quickstart test zoo bench check lock clean
+.PHONY: help setup quickstart test zoo bench check wheel lock clean

@@ -40,7 +40,7 @@ class _Life:
 
     @property
     def forked(self) -> bool:
-        """Whether this is another process."""
+        """True in a process that was forked since: gRPC's locks may be held there by threads that it doesn't have."""
         return os.getpid() != self.process
 
 

@@ -60,7 +60,8 @@ def png_of_image(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     try:
         _savable(ImageOps.exif_transpose(image)).save(buffer, "PNG", compress_level=1)
-    except (OSError, ValueError, SyntaxError, struct.error) as error:  # closed, cut short, or empty
+    except (OSError, ValueError, SyntaxError, SystemError, struct.error) as error:
+        # Closed, cut short, or empty, which Pillow says with a SystemError before 12.2.
         raise BadImage(f"the PIL.Image can't be read ({error})") from error
     return buffer.getvalue()
 

@@ -153,7 +153,7 @@ class Classifier(Client):
                     return
                 yield from answers.popleft().result()
         finally:
-            if not self._life.forked:  # else the threads aren't here, and what they had locked stays so
+            if not self._life.forked:  # what is under way is the parent's
                 pool.shutdown(wait=False, cancel_futures=True)
                 under_way.give_up()
 

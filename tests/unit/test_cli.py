@@ -5,15 +5,16 @@ from __future__ import annotations
 from importlib import metadata
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
+from tests.runner import command_runner
 from tritonclas.cli import main
 
 NOBODY = ("--url", "localhost:1")  # a port where nothing listens: whatever reaches the network fails
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments)
+    return command_runner().invoke(main, arguments)
 
 
 @pytest.mark.parametrize(
@@ -79,4 +80,4 @@ def test_a_picture_that_is_not_there_needs_no_server() -> None:
 def test_a_file_name_that_is_not_utf8_makes_no_traceback(options: list[str]) -> None:
     result = run("classify", "caf\udce9.jpg", "--model", "X", *NOBODY, *options)
     assert isinstance(result.exception, SystemExit), result.exception
-    assert "no such file" in result.output
+    assert "no such file" in result.stdout + result.stderr

@@ -16,8 +16,9 @@ from typing import Any
 import grpc
 import pyarrow.parquet
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
+from tests.runner import command_runner
 from tests.wire.scripted import MODEL, Hang, Service, contents, image, infer, refuse
 from tritonclas.cli import main
 
@@ -25,7 +26,7 @@ SUFFIXES = pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["classify", *map(str, arguments)], env={"COLUMNS": "200"})
+    return command_runner().invoke(main, ["classify", *map(str, arguments)], env={"COLUMNS": "200"})
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from typing import Any
 
 import grpc
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 from tritonclient.grpc import service_pb2 as pb
 
+from tests.runner import command_runner
 from tests.wire.scripted import MODEL, Hang, Service, image, refuse
 from tritonclas.cli import main
 
@@ -21,7 +22,7 @@ UNKNOWN = refuse(grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'Efficie
 
 
 def run(*arguments: str) -> Result:
-    return CliRunner().invoke(main, arguments, env={"COLUMNS": "200"})
+    return command_runner().invoke(main, arguments, env={"COLUMNS": "200"})
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from tritonclas import (
     TritonClasError,
 )
 from tritonclas._exchange import Prepare
+from tritonclas._transport import UnderWay
 
 Connect = Callable[..., Classifier]
 
@@ -177,6 +178,24 @@ def test_many_begun_before_a_fork_say_so_in_the_child(url: str) -> None:
         next(results)
         assert "forked" in str(in_a_child(lambda: list(results)))
         assert len(list(results)) == 49
+
+
+def test_a_forked_process_leaves_alone_what_is_under_way_in_its_parent(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads that it doesn't have may hold the locks, and it would wait for them for ever."""
+
+    def never(under_way: UnderWay) -> None:
+        raise RuntimeError("given up in the child")
+
+    def work() -> list[Any]:
+        monkeypatch.setattr(UnderWay, "give_up", never)
+        return list(results)
+
+    with Classifier(url, MODEL) as classifier:
+        results = classifier.classify_many(map(image, range(50)), batch_size=1)
+        next(results)
+        assert "forked" in str(in_a_child(work))
 
 
 def test_nothing_is_read_for_a_call_whose_time_is_over(classifier: Classifier) -> None:
