@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         TritonClasError,
     )
     from tritonclas.images import ImageSource
-    from tritonclas.results import Classification, Label, ModelStatistics, ModelStatus, Timing
+    from tritonclas.results import Classification, Counters, Label, ModelStatistics, ModelStatus, Timing
     from tritonclas.server import ModelServer
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "AsyncModelServer",
     "Classification",
     "Classifier",
+    "Counters",
     "DeadlineExceeded",
     "ImageRejected",
     "ImageSource",
@@ -63,7 +64,7 @@ _HOME = {
     "ImageSource": "images",
     "ModelServer": "server",
     "Tls": "_security",
-    **dict.fromkeys(("Classification", "Label", "ModelStatistics", "ModelStatus", "Timing"), "results"),
+    **dict.fromkeys(("Classification", "Counters", "Label", "ModelStatistics", "ModelStatus", "Timing"), "results"),
 }
 
 

@@ -16,8 +16,10 @@ from tritonclas._async_transport import carry_out as carry_out_async
 from tritonclas._exchange import Call, Exchange
 from tritonclas._retry import Retries
 from tritonclas._security import Tls, headers_of
+from tritonclas._tally import Tally
 from tritonclas._transport import GrpcTransport, Transport, UnderWay, carry_out
 from tritonclas.errors import InvalidRequest, TritonClasError
+from tritonclas.results import Counters
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -53,6 +55,7 @@ class _Connected:
         self._endpoints = endpoints_of(url)
         self._headers = headers_of(headers)
         self._life = _Life(os.getpid())
+        self._tally = Tally()
         if tls and tls.server_name is None and len(self._endpoints) > 1:
             raise InvalidRequest(
                 "several endpoints with TLS need Tls(server_name=...), a name that all certificates have"
@@ -69,7 +72,12 @@ class _Connected:
     def _begin(self, model: str | None, timeout_s: float | None, retries: Retries | None = None) -> Call:
         """A call that begins now."""
         limit_s = self.timeout_s if timeout_s is None else timeout_s
-        return Call.within(limit_s, self.url, model, retries, self._headers)
+        return Call.within(limit_s, self.url, model, retries=retries, headers=self._headers, tally=self._tally)
+
+    @property
+    def counters(self) -> Counters:
+        """What this client has done so far."""
+        return self._tally.read()
 
     def _last(self) -> Exchange[None]:
         """What is said to the server before the connection ends."""
@@ -116,7 +124,11 @@ class Client(_Connected):
 
     def _carry_out(self, exchange: Exchange[T], under_way: UnderWay | None = None) -> T:
         self._check_usable()
-        return carry_out(exchange, self._transport, under_way)
+        try:
+            return carry_out(exchange, self._transport, under_way)
+        except TritonClasError as error:
+            self._tally.failed(error)
+            raise
 
 
 class AsyncClient(_Connected):
@@ -153,4 +165,8 @@ class AsyncClient(_Connected):
 
     async def _carry_out(self, exchange: Exchange[T]) -> T:
         self._check_usable()
-        return await carry_out_async(exchange, self._transport, self._workers)
+        try:
+            return await carry_out_async(exchange, self._transport, self._workers)
+        except TritonClasError as error:
+            self._tally.failed(error)
+            raise

@@ -138,7 +138,11 @@ def infer(
         else:
             timing = Timing(batch.seconds, call.deadline.clock() - begin_s, call.attempts - before)
             results |= dict(zip(pending, read(answer, request_id, timing), strict=True))
-    return [results[index] for index in range(len(batch.sources))]
+    answers = [results[index] for index in range(len(batch.sources))]
+    rejected = sum(isinstance(answer, ImageRejected) for answer in answers)
+    call.tally.answered(len(answers) - rejected, rejected)
+    call.span.add(request_id=request_id, rejected=rejected)
+    return answers
 
 
 def _ask(call: Call, route: Route, question: _messages.Question) -> Exchange[Any]:

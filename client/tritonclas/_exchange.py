@@ -8,18 +8,24 @@ wait is written once.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from tritonclas._arguments import check_timeout
 from tritonclas._faults import error_class
 from tritonclas._retry import Retries
 from tritonclas._security import Headers
+from tritonclas._tally import Tally
+from tritonclas._tracing import Span, request_span
 from tritonclas.errors import DeadlineExceeded, TritonClasError
 
 T = TypeVar("T")
+
+_LOG = logging.getLogger("tritonclas")
+_SERVICE: Final = "inference.GRPCInferenceService"
 
 
 @dataclass(frozen=True)
@@ -94,20 +100,15 @@ class Call:
     model: str | None = None
     retries: Retries | None = None
     headers: Headers = field(default=(), repr=False)
+    tally: Tally = field(default_factory=Tally, repr=False)
+    span: Span = field(default_factory=Span, repr=False)
     attempts: int = 0
 
     @classmethod
-    def within(
-        cls,
-        timeout_s: float,
-        endpoint: str,
-        model: str | None = None,
-        retries: Retries | None = None,
-        headers: Headers = (),
-    ) -> Call:
+    def within(cls, timeout_s: float, endpoint: str, model: str | None = None, **shared: Any) -> Call:
         """A call that begins now and may take so many seconds; InvalidRequest if that isn't a sensible number."""
         check_timeout(timeout_s)
-        return cls(endpoint, Deadline.after(timeout_s), model, retries, headers)
+        return cls(endpoint, Deadline.after(timeout_s), model, **shared)
 
     def rpc(self, method: str, request: Any) -> Exchange[Any]:
         """Exchange one message; any failure becomes an error of this package with the call's context.
@@ -122,15 +123,25 @@ class Call:
         while True:
             left_s = self.check_time()
             self.attempts += 1
+            self.tally.sent(again=tried > 0)
             try:
-                return (yield Rpc(method, request(left_s), left_s, self.headers))
+                return (yield from self._attempt(method, request(left_s), left_s))
             except RpcFault as fault:
                 tried += 1
                 kind, message = error_class(fault.code, fault.message)
                 pause_s = self.retries.pause_s(kind, tried, self.deadline.remaining_s) if self.retries else None
                 if pause_s is None:
                     raise self.error(kind, message) from fault
+                _LOG.info("%s: %s failed (%s), and is sent again in %.3f s", self.where, method, message, pause_s)
             yield Pause(pause_s)
+
+    def _attempt(self, method: str, request: Any, left_s: float) -> Exchange[Any]:
+        begin_s = self.deadline.clock()
+        with request_span(_SERVICE, method, self.endpoint, self.span) as span:
+            reply = yield Rpc(method, request, left_s, span.headers(self.headers))
+        if _LOG.isEnabledFor(logging.DEBUG):
+            _LOG.debug("%s: %s answered after %.3f s", self.where, method, self.deadline.clock() - begin_s)
+        return reply
 
     def check_time(self) -> float:
         """Seconds that are left; DeadlineExceeded if there are none."""

@@ -17,6 +17,7 @@ from tritonclas._exchange import Call, Exchange, Prepare
 from tritonclas._labels import names_of
 from tritonclas._retry import MAX_RETRIES, Retries
 from tritonclas._same_machine import SameMachine
+from tritonclas._tracing import call_span
 from tritonclas.errors import AccessDenied, ImageRejected, InvalidRequest
 from tritonclas.images import ImageSource
 from tritonclas.results import Classification
@@ -93,11 +94,12 @@ class Session:
         top_k: int | None,
         read: _core.Read[T],
     ) -> Exchange[list[T | ImageRejected]]:
-        route = yield from self._its_route(call)
-        call.check_time()
-        quick = self.preprocess == "server" and all(isinstance(image, bytes) for image in images)
-        batch = yield Prepare(partial(_core.prepare, route, images, first), quick)
-        return (yield from _core.infer(call, route, batch, top_k, read))
+        with call_span(self.model, len(images)) as call.span:
+            route = yield from self._its_route(call)
+            call.check_time()
+            quick = self.preprocess == "server" and all(isinstance(image, bytes) for image in images)
+            batch = yield Prepare(partial(_core.prepare, route, images, first), quick)
+            return (yield from _core.infer(call, route, batch, top_k, read))
 
     def _its_route(self, call: Call) -> Exchange[_core.Route]:
         if self._route is None:

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from itertools import islice
 from typing import Literal, TypeVar
@@ -147,7 +148,7 @@ class Classifier(Client):
             while True:
                 self._check_usable()  # a fork has no threads
                 while not _ready(answers, in_flight) and (batch := list(islice(source, size))):
-                    answers.append(pool.submit(answer, batch, first))
+                    answers.append(pool.submit(copy_context().run, answer, batch, first))
                     first += len(batch)
                 if not answers:
                     return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -67,6 +68,21 @@ class Classification:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON takes them."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What a client has done since it was made, with all that share its connection (`with_headers`).
+
+    `requests` were sent, `retries` of them again; `images` were answered, and `rejected` were refused, by the server or
+    before they were sent. `failures` are the calls that raised an error, by its name.
+    """
+
+    requests: int = 0
+    retries: int = 0
+    images: int = 0
+    rejected: int = 0
+    failures: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ def test_version() -> None:
 
 
 USAGE_ERRORS = {
-    "no picture": (["classify", "--model", "X"], "Missing argument 'IMAGE...'"),
+    "no picture": (["classify", "--model", "X"], "Missing argument 'IMAGE|FOLDER...'"),
     "no model": (["classify", "cat.jpg"], "Missing option '--model'"),
     "no classes": (["classify", "cat.jpg", "--model", "X", "--top-k", "0"], "0 is not in the range"),
     "top-k of words": (["classify", "cat.jpg", "--model", "X", "--top-k", "all"], "'all' is not a valid integer"),

@@ -16,6 +16,7 @@ NAMES = [
     "AsyncModelServer",
     "Classification",
     "Classifier",
+    "Counters",
     "DeadlineExceeded",
     "ImageRejected",
     "ImageSource",

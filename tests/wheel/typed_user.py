@@ -20,6 +20,7 @@ from tritonclas import (
     AsyncModelServer,
     Classification,
     Classifier,
+    Counters,
     DeadlineExceeded,
     ImageRejected,
     ImageSource,
@@ -75,6 +76,7 @@ def blocking(sources: list[ImageSource]) -> None:
                 assert_type(result, Classification)
         assert_type(classifier.probabilities(sources), NDArray[np.float32])
         assert_type(classifier.max_batch_size(), int)
+        assert_type(classifier.counters, Counters)
         assert_type(classifier.with_headers({"another": "value"}), Classifier)
         for mixed in classifier.classify_many(["cat.jpg"]):
             print(mixed.top)  # type: ignore[union-attr]
