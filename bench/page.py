@@ -93,4 +93,5 @@ def cells(comparison: Comparison) -> tuple[str, ...]:
 
 
 def _milliseconds(seconds: Sequence[float]) -> str:
-    return f"{1000 * statistics.median(seconds):,.3g}"
+    median_ms = 1000 * statistics.median(seconds)
+    return f"{median_ms:,.0f}" if median_ms >= 100 else f"{median_ms:.3g}"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tritonclient.grpc as triton
-import tritonclient.grpc.aio as triton_aio
 
 TOP_K = 5
 
@@ -38,17 +36,9 @@ def classify(client: Any, model: str, image: bytes) -> Any:
     return labels(client.infer(model, [tensor([image])], outputs=[output()], client_timeout=30))
 
 
-async def classify_in_flight(url: str, model: str, image: bytes, *, in_flight: int, requests: int) -> None:
-    """So many requests, so many of them at a time."""
-    async with triton_aio.InferenceServerClient(url) as client:
-        left = iter(range(requests))
-
-        async def ask() -> None:
-            for _ in left:
-                answer = await client.infer(model, [tensor([image])], outputs=[output()], client_timeout=30)
-                labels(answer)
-
-        await asyncio.gather(*(ask() for _ in range(in_flight)))
+async def classify_async(client: Any, model: str, image: bytes) -> Any:
+    """One image, awaited."""
+    return labels(await client.infer(model, [tensor([image])], outputs=[output()], client_timeout=30))
 
 
 def pipeline(client: Any, model: str, images: Sequence[bytes], *, in_flight: int, requests: int) -> None:

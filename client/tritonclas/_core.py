@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
+import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from tritonclas import _messages, images
 from tritonclas._exchange import Call, Exchange, Pause
@@ -90,8 +90,7 @@ def client_side(call: Call, facts: ModelFacts, memory: SameMachine | None = None
     return Route(facts.network, crop, _messages.pixels_tensor, memory)
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Images ready to be sent, by their places, why the others can't be, and the seconds that this took."""
 
     sources: tuple[str, ...]
@@ -127,7 +126,7 @@ def infer(
     results: dict[int, T | ImageRejected] = {
         index: _rejection(call, batch.sources[index], reason) for index, reason in batch.unreadable.items()
     }
-    request_id, before = secrets.token_hex(8), call.attempts
+    request_id, before = f"{random.getrandbits(64):016x}", call.attempts
     begin_s = call.deadline.clock()
     while pending := [index for index in batch.payloads if index not in results]:
         tensor = route.tensor([batch.payloads[index] for index in pending])

@@ -12,14 +12,14 @@ import logging
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from tritonclas._arguments import check_timeout
 from tritonclas._faults import error_class
 from tritonclas._retry import Retries
 from tritonclas._security import Headers
 from tritonclas._tally import Tally
-from tritonclas._tracing import Span, request_span
+from tritonclas._tracing import NOBODY, Span, request_span
 from tritonclas.errors import DeadlineExceeded, TritonClasError
 
 T = TypeVar("T")
@@ -38,15 +38,13 @@ class Rpc:
     headers: Headers = field(default=(), repr=False)
 
 
-@dataclass(frozen=True)
-class Pause:
+class Pause(NamedTuple):
     """A wait."""
 
     seconds: float
 
 
-@dataclass(frozen=True)
-class Prepare:
+class Prepare(NamedTuple):
     """Work to be done before a request; unless `quick`, it reads files or takes the processor for a while.
 
     Then it is done wherever that holds nobody up.
@@ -69,8 +67,7 @@ class RpcFault(Exception):
         self.message = message
 
 
-@dataclass(frozen=True)
-class Deadline:
+class Deadline(NamedTuple):
     """The end of a call's total time, on a monotonic clock in seconds."""
 
     end: float
@@ -101,7 +98,7 @@ class Call:
     retries: Retries | None = None
     headers: Headers = field(default=(), repr=False)
     tally: Tally = field(default_factory=Tally, repr=False)
-    span: Span = field(default_factory=Span, repr=False)
+    span: Span = field(default=NOBODY, repr=False)
     attempts: int = 0
 
     @classmethod

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from google.protobuf import json_format
@@ -23,8 +22,7 @@ OUTPUT = "probabilities"
 _NS = 1e-9
 
 
-@dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """The input of a request; `parts` are buffers whose contents follow each other."""
 
     name: str
@@ -48,8 +46,7 @@ def pixels_tensor(crops: Sequence[Pixels]) -> Tensor:
     return Tensor("pixels", "UINT8", (len(crops), *crops[0].shape), crops)
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """What is asked of a model: the tensor, the classes to answer (all probabilities if None), and the request's id."""
 
     model: str

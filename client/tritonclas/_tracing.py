@@ -67,14 +67,15 @@ class Recorded(Span):
         self._made.set_attributes({f"tritonclas.{name}": value for name, value in attributes.items()})
 
 
-_NOBODY = Span()
+#: For all whom nobody is told of.
+NOBODY = Span()
 
 
 def call_span(model: str, images: int) -> Span:
     """Around a call of the user's, or one batch of it."""
     trace: Any = sys.modules.get("opentelemetry.trace")
     if trace is None:
-        return _NOBODY
+        return NOBODY
     attributes = {"tritonclas.model": model, "tritonclas.images": images}
     return Recorded(trace, trace.get_tracer("tritonclas").start_span(f"classify {model}", attributes=attributes))
 
@@ -83,7 +84,7 @@ def request_span(service: str, method: str, server: str, parent: Span) -> Span:
     """Around a request, an attempt of a call's; names and attributes are OpenTelemetry's for gRPC."""
     trace: Any = sys.modules.get("opentelemetry.trace")
     if trace is None:
-        return _NOBODY
+        return NOBODY
     attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method, "server.address": server}
     tracer, kind = trace.get_tracer("tritonclas"), trace.SpanKind.CLIENT
     return Recorded(trace, tracer.start_span(f"{service}/{method}", parent.context, kind, attributes))

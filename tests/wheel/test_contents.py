@@ -19,7 +19,7 @@ from packaging.specifiers import SpecifierSet
 from tests.wheel.conftest import said
 
 DEPENDENCIES = {"click", "grpcio", "numpy", "opencv-python-headless", "pillow", "rich", "simplejpeg", "tritonclient"}
-EXTRAS = {"parquet": {"pyarrow"}, "tracing": {"opentelemetry-api"}}
+EXTRAS = {"heif": {"pillow-heif"}, "parquet": {"pyarrow"}, "tracing": {"opentelemetry-api"}}
 
 
 @pytest.fixture(scope="module")
