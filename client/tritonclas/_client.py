@@ -45,6 +45,12 @@ class _Life:
         """True in a process that was forked since: gRPC's locks may be held there by threads that it doesn't have."""
         return os.getpid() != self.process
 
+    def ends_here(self) -> bool:
+        """Ends it; whether there is something to end: not twice, and not what is the parent's."""
+        goes_on = not self.closed and not self.forked
+        self.closed = True
+        return goes_on
+
 
 class _Connected:
     """Endpoints, what is sent with each request, and whether this client may still be used."""
@@ -108,11 +114,12 @@ class Client(_Connected):
 
     def close(self) -> None:
         """End the connection, and what is under way. The client can't be used afterwards."""
-        if not self._life.closed:
-            self._life.closed = True
-            with contextlib.suppress(TritonClasError):
-                carry_out(self._last(), self._transport)
-        self._transport.close()
+        if self._life.ends_here():
+            try:
+                with contextlib.suppress(TritonClasError):
+                    carry_out(self._last(), self._transport)
+            finally:
+                self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -148,12 +155,13 @@ class AsyncClient(_Connected):
 
     async def close(self) -> None:
         """End the connection, and what is under way. The client can't be used afterwards."""
-        if not self._life.closed:
-            self._life.closed = True
-            with contextlib.suppress(TritonClasError):
-                await carry_out_async(self._last(), self._transport, self._workers)
-        self._workers.close()
-        await self._transport.close()
+        if self._life.ends_here():
+            try:
+                with contextlib.suppress(TritonClasError):
+                    await carry_out_async(self._last(), self._transport, self._workers)
+            finally:
+                self._workers.close()
+                await self._transport.close()
 
     async def __aenter__(self) -> Self:
         return self

@@ -14,7 +14,10 @@ ROOT = Path(__file__).resolve().parents[2]
 RINGS = ("unit", "wire")
 
 #: What the wheel doesn't bring. A package that is missing here makes a cell fail, which is noticed.
-NOT_OF_THE_SDK = {"scripts", "loadtest", "backends", "onnx", "onnxruntime", "paddle", "psutil"}
+NOT_OF_THE_SDK = {
+    *("backends", "bench", "examples", "loadtest", "scripts"),
+    *("fastapi", "httpx", "onnx", "onnxruntime", "paddle", "psutil", "ray"),
+}
 
 #: What tests read beside their modules.
 DATA = ("pyproject.toml", "examples", "tests/data")

@@ -198,6 +198,14 @@ def test_a_forked_process_leaves_alone_what_is_under_way_in_its_parent(
         assert "forked" in str(in_a_child(work))
 
 
+@pytest.mark.parametrize("shared_memory", [False, True])
+def test_the_end_of_a_client_in_a_child_is_none_for_its_parent(url: str, shared_memory: bool) -> None:
+    with Classifier(url, MODEL, shared_memory=shared_memory) as classifier:
+        classifier.classify(image(1))
+        assert in_a_child(classifier.close) is None
+        assert classifier.classify(image(2)).top.index == 2
+
+
 def test_nothing_is_read_for_a_call_whose_time_is_over(classifier: Classifier) -> None:
     class Picture:
         reads = 0
