@@ -7,7 +7,7 @@ row-by-row copying, take longer than decoding. What isn't a plain, undamaged JPE
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import cv2
@@ -25,6 +25,7 @@ _COLOURS: Final = {"YCbCr", "Gray", "RGB"}
 
 _ORIENTATION: Final = 0x0112
 _SHORT: Final = 3
+_EXIF: Final = b"Exif\0\0"
 #: Bytes of a value of each type (Exif 2.32, 4.6.2).
 _SIZES: Final = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 9: 4, 10: 8}
 
@@ -39,6 +40,11 @@ _TURNED: Final[dict[int, Callable[[Any], Any]]] = {
     7: lambda rgb: cv2.flip(cv2.transpose(rgb), -1),
     8: lambda rgb: cv2.rotate(rgb, cv2.ROTATE_90_COUNTERCLOCKWISE),
 }
+
+
+def _is_exif(segment: bytes) -> bool:
+    """Whether OpenCV might take it for EXIF: it doesn't look at the name."""
+    return segment.startswith(_EXIF) or segment[6:8] in (b"II", b"MM")
 
 
 class _Unusual(Exception):
@@ -63,34 +69,38 @@ def decode(encoded: bytes) -> NDArray[np.uint8] | None:
     try:
         if simplejpeg.decode_jpeg_header(encoded)[2] not in _COLOURS:
             return None
-        turned = _TURNED[_orientation(_first_app1(encoded))]
+        turned = _TURNED[_orientation(_app1(encoded))]
         return turned(simplejpeg.decode_jpeg(encoded, "RGB"))  # type: ignore[no-any-return]
     except (_Unusual, KeyError, struct.error, ValueError):  # ValueError: damaged
         return None
 
 
-def _first_app1(encoded: bytes) -> bytes:
-    """The content of the first APP1 segment, the only one in which OpenCV looks for an orientation."""
+def _app1(encoded: bytes) -> list[bytes]:
+    """The contents of the APP1 segments, which have EXIF, XMP and others' data."""
+    found: list[bytes] = []
     at = 2
     while True:
         (mark, kind), at = encoded[at : at + 2], at + 2
         if mark != 0xFF or kind in _STANDALONE:
             raise _Unusual
         if kind == _START_OF_SCAN:
-            return b""
+            return found
         (length,) = struct.unpack_from(">H", encoded, at)
         if kind == _APP1:
-            return encoded[at + 2 : at + length]
+            found.append(encoded[at + 2 : at + length])
         at += length
 
 
-def _orientation(app1: bytes) -> int:
-    """EXIF's orientation, 1 if there is none; _Unusual unless every entry up to it is sound."""
-    tiff = app1[6:]
-    if not app1.startswith(b"Exif\0\0"):
-        if tiff[:2] in (b"II", b"MM"):  # OpenCV would read it nevertheless
-            raise _Unusual
+def _orientation(segments: Sequence[bytes]) -> int:
+    """EXIF's orientation, 1 if there is none; _Unusual unless every entry up to it is sound.
+
+    Where EXIF isn't in the first segment, OpenCV 4.11 doesn't look for it, and 4.14 does.
+    """
+    if not any(_is_exif(segment) for segment in segments):
         return 1
+    tiff = segments[0][6:]
+    if not segments[0].startswith(_EXIF):
+        raise _Unusual
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         raise _Unusual

@@ -18,13 +18,14 @@ SUFFIXES: Final = (
 class Pictures:
     """The files, folder by folder in the order of their names, each time that they are iterated over.
 
-    Links to folders are not followed, so that there is an end. Folders that can't be read are named on stderr.
+    Links to folders are not followed, so that there is an end. Folders that can't be read, or that hold no picture, are
+    named on stderr, once each.
     """
 
     def __init__(self, paths: Sequence[str], recursive: bool) -> None:
         self._paths = paths
         self._recursive = recursive
-        self.unreadable: set[str] = set()
+        self.faults: set[str] = set()
 
     def __iter__(self) -> Iterator[str]:
         for path in self._paths:
@@ -34,11 +35,26 @@ class Pictures:
                 yield path
 
     def _within(self, path: str) -> Iterator[str]:
-        for folder, folders, files in os.walk(path, onerror=self._tell):
-            folders[:] = sorted(folders) if self._recursive else []
-            yield from (os.path.join(folder, name) for name in sorted(files) if name.lower().endswith(SUFFIXES))  # noqa: PTH118
+        empty = True
+        for picture in self._walked(path):
+            empty = False
+            yield picture
+        if empty:
+            hint = "" if self._recursive else "; --recursive looks into its folders too"
+            self._tell(f"there are no pictures in {path}{hint}")
 
-    def _tell(self, error: OSError) -> None:
-        if error.filename not in self.unreadable:
-            self.unreadable.add(error.filename)
-            click.echo(f"Error: {error.filename} can't be read ({error.strerror})", err=True)
+    def _walked(self, path: str) -> Iterator[str]:
+        for folder, folders, files in os.walk(path, onerror=self._tell_unreadable):
+            folders[:] = sorted(folders) if self._recursive else []
+            for name in sorted(files):
+                picture = os.path.join(folder, name)  # noqa: PTH118
+                if name.lower().endswith(SUFFIXES) and os.path.isfile(picture):  # noqa: PTH113
+                    yield picture
+
+    def _tell_unreadable(self, error: OSError) -> None:
+        self._tell(f"{error.filename} can't be read ({error.strerror})")
+
+    def _tell(self, fault: str) -> None:
+        if fault not in self.faults:
+            self.faults.add(fault)
+            click.echo(f"Error: {fault}", err=True)

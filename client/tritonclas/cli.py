@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import sys
 from collections.abc import Iterable
@@ -68,6 +69,8 @@ class OneLineErrors(click.Group):
 @click.version_option(package_name="tritonclas")
 def main() -> None:
     """Classify pictures with PaddleClas's models on an NVIDIA Triton server."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files needn't be text
 
 
 @main.command(epilog=example("tritonclas classify photos --recursive --model EfficientNetB0 --out answers.jsonl"))
@@ -105,6 +108,8 @@ def classify(
 
     With --out the answers go into a file, .jsonl, .csv or .parquet; interrupted, the same command goes on.
     """
+    if out and as_json:
+        raise click.UsageError("--json prints the answers, --out writes them into a file; give one")
     chosen = Pictures(images, recursive)
     if len(images) == 1 and not Path(images[0]).is_dir():
         options["batch_size"] = 1
@@ -117,7 +122,7 @@ def classify(
                 rejected = (_show_json if as_json else _show)(answered(classifier, chosen, options))
         except ModelNotFound as error:
             raise _with_near_matches(error, connection, model) from error
-    if rejected or chosen.unreadable:
+    if rejected or chosen.faults:
         sys.exit(1)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tritonclas._converted import FORMATS as CONVERTED
 from tritonclas._converted import png_of_file, png_of_image
 from tritonclas._refusals import refusal, refusal_of_array
 from tritonclas.preprocess import (
@@ -71,7 +72,7 @@ def crop(source: ImageSource, preprocessing: Preprocessing) -> Pixels:
 def _converted(content: bytes, unknown: UnknownFormat) -> bytes:
     png = png_of_file(content)
     if png is None:
-        raise unknown
+        raise UnknownFormat(f"{unknown}; {', '.join(CONVERTED)} are taken too")
     return png
 
 

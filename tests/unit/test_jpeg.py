@@ -70,7 +70,7 @@ PLAIN = {
     **{f"orientation {number}": pictures.oriented(number) for number in range(1, 9)},
     "orientation, big endian": with_segments(exif([entry(0x0112, 3, 1, 6, ">")], ">")),
     "EXIF without an orientation": with_segments(exif([entry(0x0128, 3, 1, 2)])),
-    "XMP before EXIF": with_segments(b"\xff\xe1\0\x20http://ns.adobe.com/xap/1.0/\0x", exif([entry(0x0112, 3, 1, 6)])),
+    "XMP after EXIF": with_segments(exif([entry(0x0112, 3, 1, 6)]), b"\xff\xe1\0\x20http://ns.adobe.com/xap/1.0/\0x"),
 }
 
 
@@ -92,6 +92,7 @@ UNUSUAL = {
     "cut short": photograph((97, 61))[:-900],
     "nothing after the mark": b"\xff\xd8",
     "text": b"\xff\xd8 a text",
+    "XMP before EXIF": with_segments(b"\xff\xe1\0\x20http://ns.adobe.com/xap/1.0/\0x", exif([entry(0x0112, 3, 1, 6)])),
     "two values": with_segments(exif([entry(0x0112, 3, 2, 6)])),
     "LONG orientation": with_segments(exif([entry(0x0112, 4, 1, 6)])),
     "orientation 0": with_segments(exif([entry(0x0112, 3, 1, 0)])),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -112,12 +114,13 @@ def test_columns_of_a_table(url: str, photos: Path) -> None:
 class Failing:
     """A server that answers so many requests, and is then overloaded."""
 
-    def __init__(self, answers: int) -> None:
+    def __init__(self, answers: int, answer: Any = infer) -> None:
         self.left = answers
+        self.answer = answer
 
     def __call__(self, request: Any, context: Any) -> Any:
         self.left -= 1
-        answer = infer if self.left >= 0 else refuse(grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size")
+        answer = self.answer if self.left >= 0 else refuse(grpc.StatusCode.UNAVAILABLE, "Exceeds maximum queue size")
         return answer(request, context)
 
 
@@ -135,7 +138,7 @@ def test_what_failed_is_gone_on_with(service: Service, url: str, photos: Path, s
     result = run(*command)
     assert (result.exit_code, result.stderr) == (
         0,
-        f"answers{suffix}: 6 images classified, 0 rejected, 4 were there before\n",
+        f"answers{suffix}: 6 images classified, 0 rejected; 4 were there before\n",
     )
     assert rows(Path(f"answers{suffix}")) == of_folder(photos)
     assert len(service.asked("ModelInfer")) == asked + 6
@@ -157,7 +160,7 @@ def test_all_done_is_done(service: Service, url: str, photos: Path) -> None:
     command = (photos, "--url", url, "--model", MODEL, "--out", "answers.jsonl")
     run(*command)
     asked = len(service.asked("ModelInfer"))
-    assert run(*command).stderr == "answers.jsonl: 0 images classified, 0 rejected, 10 were there before\n"
+    assert run(*command).stderr == "answers.jsonl: 0 images classified, 0 rejected; 10 were there before\n"
     assert len(service.asked("ModelInfer")) == asked
 
 
@@ -169,11 +172,25 @@ def test_answers_of_other_kinds_are_not_mixed(url: str, photos: Path, suffix: st
     before = out.read_bytes()
     result = run(photos, "--url", url, "--model", MODEL, "--out", out, *options)
     assert result.exit_code == 1
-    assert f"{out} has answers of {MODEL} with 5 classes each, not of" in result.stderr
+    assert re.search(
+        f"{out} has answers (with 5 classes each|of {MODEL}), not of .*; give another --out", result.stderr
+    )
     assert out.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", ["a diary\n", '{"image": 1}\n', "[]\n", "\x00\n", "a,b\n1,2\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a diary\n",
+        "a diary, no end of a line",
+        '{"image": 1}\n',
+        '[{"image": "x", "labels": []}]',
+        "[]\n",
+        "\x00\n",
+        "a,b\n1,2\n",
+        'an odd "number of quotes\n1,2\n3,4\n',
+    ],
+)
 @pytest.mark.parametrize("suffix", [".jsonl", ".csv"])
 def test_a_file_of_something_else_is_left_alone(url: str, photos: Path, suffix: str, content: str) -> None:
     out = Path(f"diary{suffix}")
@@ -212,26 +229,161 @@ def test_a_parquet_file_that_is_there_is_left_alone(url: str, photos: Path) -> N
     Path("answers.parquet").write_text("precious")
     result = run(photos, "--url", url, "--model", MODEL, "--out", "answers.parquet")
     assert result.exit_code == 1
-    assert "is there already" in result.stderr
+    assert "isn't a file of answers" in result.stderr
     assert Path("answers.parquet").read_text() == "precious"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_folder_that_cannot_be_read_is_named(url: str, photos: Path) -> None:
-    (photos / "more").chmod(0)
-    try:
-        result = run(photos, "--recursive", "--url", url, "--model", MODEL, "--out", "answers.jsonl")
-    finally:
-        (photos / "more").chmod(0o755)
+def test_a_finished_parquet_file_is_finished(service: Service, url: str, photos: Path) -> None:
+    command = (photos, "--url", url, "--model", MODEL, "--out", "answers.parquet")
+    run(*command)
+    Path("answers.parquet.part").write_text("killed before it was removed")
+    asked = len(service.asked("ModelInfer"))
+    result = run(*command)
+    assert (result.exit_code, len(service.asked("ModelInfer"))) == (0, asked)
+    assert result.stderr == "answers.parquet: 0 images classified, 0 rejected; 10 were there before\n"
+    assert not Path("answers.parquet.part").exists()
+    put(photos / "new.jpg", 7)
+    result = run(*command)
     assert result.exit_code == 1
-    assert "photos/more can't be read" in result.stderr
+    assert "answers.parquet is finished, and can't be added to; give another --out" in result.stderr
+
+
+def test_a_folder_that_cannot_be_read_is_named(url: str, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def refusing(path: str) -> Any:
+        if path.endswith("more"):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    result = run(photos, "--recursive", "--url", url, "--model", MODEL, "--out", "answers.jsonl")
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: photos/more can't be read (Permission denied)\n")
     assert len(rows(Path("answers.jsonl"))) == 10
+
+
+@SUFFIXES
+def test_names_that_are_no_text(url: str, photos: Path, suffix: str) -> None:
+    name = os.fsencode(photos) + b"/\xff\xfe.jpg"
+    Path(os.fsdecode(name)).write_bytes(image(77))
+    command = (photos, "--url", url, "--model", MODEL, "--out", f"answers{suffix}")
+    assert run(*command).exit_code == 0
+    if suffix == ".parquet":
+        assert rows(Path("answers.parquet"))[-1][0] == "photos/\\xff\\xfe.jpg"
+    assert run(*command).stderr.endswith("0 images classified, 0 rejected; 11 were there before\n")
+
+
+def test_names_that_are_no_text_in_the_terminal(url: str, photos: Path) -> None:
+    name = os.fsencode(photos) + b"/\xff\xfe.jpg"
+    Path(os.fsdecode(name)).write_bytes(image(77))
+    command = [sys.executable, "-m", "tritonclas", "classify", name, "--url", url, "--model", MODEL]
+    done = subprocess.run(command, env=os.environ | {"PYTHONIOENCODING": "utf-8"}, capture_output=True, check=True)
+    assert done.stdout.startswith(name)
+
+
+def test_a_model_of_few_classes(service: Service, url: str, photos: Path) -> None:
+    """It answers fewer than are asked for."""
+
+    def two(request: Any, context: Any) -> Any:
+        request.outputs[0].parameters["classification"].int64_param = 2
+        return infer(request, context)
+
+    for out in ("answers.jsonl", "answers.csv"):
+        command = (photos, "--url", url, "--model", MODEL, "--out", out, "--batch-size", 1, "--in-flight", 1)
+        service.answers["ModelInfer"] = Failing(3, two)
+        assert run(*command).exit_code == 1
+        service.answers["ModelInfer"] = two
+        assert run(*command).exit_code == 0
+        assert rows(Path(out)) == of_folder(photos)
+    widths = {len(row) for row in csv.reader(Path("answers.csv").read_text().splitlines())}
+    assert widths == {4 + 3 * 5}
+
+
+def test_rejections_of_the_first_run_count_in_the_second(url: str, photos: Path) -> None:
+    (photos / "5.jpg").write_text("text")
+    command = (photos, "--url", url, "--model", MODEL, "--out", "answers.jsonl")
+    assert run(*command).exit_code == 1
+    result = run(*command)
+    assert result.exit_code == 1
+    assert result.stderr.endswith("0 images classified, 0 rejected; 10 were there before, 1 of them rejected\n")
+
+
+def test_a_picture_that_is_named_twice_has_one_row(url: str, photos: Path) -> None:
+    run(photos, photos / "1.jpg", photos, "--url", url, "--model", MODEL, "--out", "answers.jsonl")
+    assert rows(Path("answers.jsonl")) == of_folder(photos)
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_a_folder_without_pictures_is_named(url: str, tmp_path: Path, recursive: bool) -> None:
+    options = ("--recursive",) if recursive else ()
+    result = run(tmp_path, "--url", url, "--model", MODEL, *options)
+    hint = "" if recursive else "; --recursive looks into its folders too"
+    assert (result.exit_code, result.stderr) == (1, f"Error: there are no pictures in {tmp_path}{hint}\n")
+
+
+def test_what_is_no_file_is_no_picture(url: str, photos: Path) -> None:
+    os.mkfifo(photos / "fifo.jpg")
+    (photos / "folder.jpg").mkdir()
+    run(photos, "--url", url, "--model", MODEL, "--out", "answers.jsonl")
+    assert rows(Path("answers.jsonl")) == of_folder(photos)
+
+
+def test_two_runs_do_not_write_the_same_file(service: Service, url: str, photos: Path) -> None:
+    hang = service.answers["ModelInfer"] = Hang(infer)
+    command = (photos, "--url", url, "--model", MODEL, "--out", "answers.jsonl")
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(subprocess.run, program(*command), check=True, stderr=subprocess.DEVNULL)
+        assert hang.arrived.wait(30)
+        result = run(*command)
+        hang.release()
+        first.result()
+    assert result.exit_code == 1
+    assert "answers.jsonl is being written to by another run" in result.stderr
+    assert rows(Path("answers.jsonl")) == of_folder(photos)
+
+
+@pytest.mark.parametrize(("suffix", "kept"), [(".jsonl", ""), (".csv", ""), (".parquet", ".part")])
+def test_a_full_disk_is_said_in_one_line(url: str, photos: Path, suffix: str, kept: str) -> None:
+    command = program(photos, "--url", url, "--model", MODEL, "--out", f"answers{suffix}", "--top-k", 50)
+    limited = ["bash", "-c", 'ulimit -f 4; exec "$@"', "-", *command]
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: answers{suffix}{kept} can't be written (File too large); ")
+    assert len(done.stderr.splitlines()) == 1
+    assert subprocess.run(command, check=True, capture_output=True).returncode == 0
+    assert rows(Path(f"answers{suffix}")) == of_folder(photos)
+
+
+def test_a_file_that_may_not_be_written_is_said_in_one_line(url: str, photos: Path) -> None:
+    result = run(photos, "--url", url, "--model", MODEL, "--out", "/proc/answers.jsonl")
+    assert result.exit_code == 1
+    assert re.fullmatch(r"Error: /proc/answers.jsonl can't be written \(.*\); 0 rows are in it\n", result.stderr)
+
+
+def test_an_unknown_model_leaves_no_file(service: Service, url: str, photos: Path) -> None:
+    service.answers["ModelConfig"] = refuse(grpc.StatusCode.NOT_FOUND, "Request for unknown model: 'X' is not found")
+    result = run(photos, "--url", url, "--model", "X", "--out", "answers.jsonl")
+    assert result.exit_code == 1
+    assert "is not found" in result.stderr
+    assert "goes on" not in result.stderr
+    assert not Path("answers.jsonl").exists()
+
+
+def test_json_and_out_exclude_each_other(url: str, photos: Path) -> None:
+    result = run(photos, "--url", url, "--model", MODEL, "--out", "answers.jsonl", "--json")
+    assert result.exit_code == 2
 
 
 def test_links_in_a_circle_have_an_end(url: str, photos: Path) -> None:
     (photos / "more" / "back").symlink_to(photos.absolute(), target_is_directory=True)
     run(photos, "--recursive", "--url", url, "--model", MODEL, "--out", "answers.jsonl")
     assert len(rows(Path("answers.jsonl"))) == 20
+
+
+def program(*arguments: object) -> list[str]:
+    """The command as a program of its own."""
+    return [sys.executable, "-m", "tritonclas", "classify", *map(str, arguments)]
 
 
 def waiting(condition: Callable[[], bool]) -> bool:
@@ -250,7 +402,7 @@ def test_interrupted_it_is_gone_on_with(
         request, context
     )
     options = ("--url", url, "--model", MODEL, "--out", "answers.jsonl", "--batch-size", "1", "--in-flight", "2")
-    command = [sys.executable, "-m", "tritonclas", "classify", str(photos), *options]
+    command = program(photos, *options)
     out = Path("answers.jsonl")
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert waiting(lambda: out.exists() and out.read_text().count("\n") == 3)
