@@ -12,7 +12,11 @@ from bench.comparison import Comparison
 from scripts.console import progress_console
 from tritonclas.cli import example
 
-PARTS: dict[str, Callable[[], Iterator[Comparison]]] = {"preprocessing": preprocessing.compare, "sdk": sdk.compare}
+PARTS: dict[str, Callable[[], Iterator[Comparison]]] = {
+    "preprocessing": preprocessing.compare,
+    "sdk": sdk.by_hand,
+    "memory": sdk.shared_memory,
+}
 
 
 @click.command(epilog=example("python -m bench --only preprocessing"))

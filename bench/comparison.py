@@ -15,7 +15,7 @@ Work = Callable[[], object]
 class Comparison:
     """Seconds that each round of ours and of theirs took for one piece of work, in the order of the rounds.
 
-    The bound is hoped for: at most so much of their time, or at least so many times their speed.
+    The bound is hoped for: at most so much of their time, or at least so many times their speed; 0 if nothing is.
     """
 
     name: str

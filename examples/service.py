@@ -35,6 +35,7 @@ from tritonclas import (
     Classification,
     DeadlineExceeded,
     ImageRejected,
+    InvalidRequest,
     Label,
     ModelNotReady,
     ServerError,
@@ -44,6 +45,7 @@ from tritonclas import (
 )
 
 T = TypeVar("T")
+N = TypeVar("N", int, float)
 
 #: What the SDK's errors are in HTTP; the others mean that this service is set up or programmed wrongly.
 STATUS: dict[type[TritonClasError], HTTPStatus] = {
@@ -74,12 +76,17 @@ class Settings:
     @classmethod
     def from_environment(cls) -> Settings:
         """Out of environment variables; they end the program if they aren't what they must be."""
-        return cls(
+        settings = cls(
             url=os.environ.get("TRITON_URL", cls.url),
             model=os.environ.get("TRITON_MODEL", cls.model),
             timeout_s=_number("TRITON_TIMEOUT_S", float, cls.timeout_s),
             max_upload_bytes=_number("MAX_UPLOAD_BYTES", int, cls.max_upload_bytes),
         )
+        try:
+            AsyncClassifier(settings.url, settings.model)  # connects when it is used
+        except InvalidRequest as error:
+            raise SystemExit(f"Error: TRITON_URL: {error}") from None
+        return settings
 
 
 class Answer(BaseModel):
@@ -215,12 +222,15 @@ class BoundedBody:
         return bounded
 
 
-def _number(name: str, kind: Callable[[str], T], default: T) -> T:
+def _number(name: str, kind: Callable[[str], N], default: N) -> N:
     text = os.environ.get(name)
     try:
-        return default if text is None else kind(text)
+        value = default if text is None else kind(text)
+        if value > 0:
+            return value
     except ValueError:
-        raise SystemExit(f"Error: {name} is {text!r}; it must be a number") from None
+        pass
+    raise SystemExit(f"Error: {name} is {text!r}; it must be a number above 0")
 
 
 def main() -> None:

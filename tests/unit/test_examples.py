@@ -77,6 +77,15 @@ def test_a_setting_that_is_no_number_is_named(monkeypatch):
         service.Settings.from_environment()
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("TRITON_URL", ""), ("TRITON_TIMEOUT_S", "-1"), ("TRITON_TIMEOUT_S", "nan")]
+)
+def test_settings_that_make_no_sense_are_named(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit, match=name):
+        service.Settings.from_environment()
+
+
 # The contact sheet
 
 
