@@ -46,8 +46,8 @@ making requests and reading answers costs.
     "memory": """\
 ## Shared memory beside the connection
 
-Both ours, on a model that does nothing. A picture of 224x224 pixels has 150 kB as uint8 and 602 kB as float32; these
-are bitmaps of that size.
+Both ours, on a model that does nothing, with `preprocess="client"`: the crops are arrays of the right size already. One
+of 224x224 pixels has 150 kB as uint8, and would have 602 kB as float32, as one of 448x448 has as uint8.
 """,
     "preprocessing": """\
 ## Preprocessing

@@ -1,12 +1,10 @@
-"""Pictures to measure with: a photograph in any size, and noise as large as a tensor."""
+"""Pictures to measure with: a photograph in any size, and noise."""
 
 from __future__ import annotations
 
-import io
-
 import cv2
 import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 from scripts.photographs import EXAMPLES
 
@@ -20,9 +18,6 @@ def photograph(width: int, height: int) -> bytes:
     return cv2.imencode(".jpg", resized, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
 
 
-def bitmap(side: int) -> bytes:
-    """Noise as BMP, which is as long as its pixels."""
-    pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "BMP")
-    return buffer.getvalue()
+def noise(side: int) -> NDArray[np.uint8]:
+    """Random pixels, uint8 [side, side, 3]."""
+    return np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8)

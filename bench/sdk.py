@@ -7,17 +7,17 @@ import itertools
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tritonclient.grpc as triton
 import tritonclient.grpc.aio as triton_aio
 
 from bench import idle, plain
 from bench.comparison import Comparison, Measure
-from bench.pictures import bitmap, photograph
+from bench.pictures import noise, photograph
 from scripts.embedded import EmbeddedServer
 from scripts.pipeline import populate
-from tritonclas import AsyncClassifier, Classifier, zoo
+from tritonclas import AsyncClassifier, Classifier, ImageSource, zoo
 
 MODEL = "EfficientNetB0"
 IN_FLIGHT = 32
@@ -44,14 +44,17 @@ def by_hand() -> Iterator[Comparison]:
 
 
 def shared_memory() -> Iterator[Comparison]:
-    """The SDK with shared memory and without."""
+    """The SDK with shared memory and without, for crops as large as they would be as float32, and as they are."""
     with tempfile.TemporaryDirectory(prefix="tritonclas-bench-") as folder:
-        idle.write(Path(folder))
-        with EmbeddedServer([idle.NAME], Path(folder)) as server:
-            for side, count, bound in ((448, BATCH, 3.0), (224, BATCH, 1.0)):
-                name = f"batch of {count}, {len(bitmap(side)) // 1000} kB each"
-                yield _through_memory(server.url, name, [bitmap(side)] * count, bound)
-            yield _through_memory(server.url, "one JPEG of 43 kB", [photograph(500, 375)], 0.0)
+        repository = Path(folder)
+        idle.write(repository)
+        models = {side: idle.write_network(repository, side) for side in (448, 224)}
+        with EmbeddedServer([idle.NAME, *models.values()], repository) as server:
+            for side, bound in ((448, 3.0), (224, 1.0)):
+                name = f"{BATCH} crops of {side}x{side}, {side * side * 3 // 1000} kB each"
+                crops = [noise(side)] * BATCH
+                yield _through_memory(server.url, models[side], name, crops, bound)
+            yield _through_memory(server.url, idle.NAME, "one JPEG of 43 kB", [photograph(500, 375)], 0.0)
 
 
 def _check_same_answers(url: str) -> None:
@@ -99,8 +102,12 @@ async def _in_flight(classify: Callable[[], Awaitable[object]]) -> None:
     await asyncio.gather(*(ask() for _ in range(IN_FLIGHT)))
 
 
-def _through_memory(url: str, name: str, images: Sequence[bytes], bound: float) -> Comparison:
-    with Classifier(url, idle.NAME, shared_memory=True) as ours, Classifier(url, idle.NAME) as theirs:
+def _through_memory(url: str, model: str, name: str, images: Sequence[ImageSource], bound: float) -> Comparison:
+    place: Literal["server", "client"] = "server" if model == idle.NAME else "client"
+    with (
+        Classifier(url, model, preprocess=place, shared_memory=True) as ours,
+        Classifier(url, model, preprocess=place) as theirs,
+    ):
         taken = Measure(15, 60).seconds(lambda: ours.probabilities(images), lambda: theirs.probabilities(images))
     return Comparison(name, "the connection", *taken, "least", bound)
 
