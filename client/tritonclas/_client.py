@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
@@ -86,7 +87,7 @@ class _Connected:
         return self._tally.read()
 
     def _last(self) -> Exchange[None]:
-        """What is said to the server before the connection ends."""
+        """What is said to the server in the end, on a connection of its own, when nothing is under way any more."""
         return
         yield
 
@@ -96,6 +97,10 @@ class _Connected:
             raise InvalidRequest(f"{self!r} is closed; make another one")
         if self._life.forked:
             raise InvalidRequest(f"{self!r} was made before this process was forked; make one in each process")
+
+
+def _same(given: T) -> T:
+    return given
 
 
 class Client(_Connected):
@@ -110,16 +115,21 @@ class Client(_Connected):
         transport: Transport | None,
     ) -> None:
         super().__init__(url, timeout_s, tls, headers)
-        self._transport = transport or GrpcTransport(self._endpoints, tls)
+        self._connect: Callable[[], Transport] = (
+            partial(_same, transport) if transport else partial(GrpcTransport, self._endpoints, tls)
+        )
+        self._transport = self._connect()
 
     def close(self) -> None:
         """End the connection, and what is under way. The client can't be used afterwards."""
         if self._life.ends_here():
+            self._transport.close()
+            last = self._connect()
             try:
                 with contextlib.suppress(TritonClasError):
-                    carry_out(self._last(), self._transport)
+                    carry_out(self._last(), last)
             finally:
-                self._transport.close()
+                last.close()
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +144,8 @@ class Client(_Connected):
         try:
             return carry_out(exchange, self._transport, under_way)
         except TritonClasError as error:
-            self._tally.failed(error)
+            if not (under_way and under_way.given_up):
+                self._tally.failed(error)
             raise
 
 
@@ -150,18 +161,23 @@ class AsyncClient(_Connected):
         transport: AsyncTransport | None,
     ) -> None:
         super().__init__(url, timeout_s, tls, headers)
-        self._transport = transport or AsyncGrpcTransport(self._endpoints, tls)
+        self._connect: Callable[[], AsyncTransport] = (
+            partial(_same, transport) if transport else partial(AsyncGrpcTransport, self._endpoints, tls)
+        )
+        self._transport = self._connect()
         self._workers = Workers()
 
     async def close(self) -> None:
         """End the connection, and what is under way. The client can't be used afterwards."""
         if self._life.ends_here():
+            self._workers.close()
+            await self._transport.close()
+            last = self._connect()
             try:
                 with contextlib.suppress(TritonClasError):
-                    await carry_out_async(self._last(), self._transport, self._workers)
+                    await carry_out_async(self._last(), last, self._workers)
             finally:
-                self._workers.close()
-                await self._transport.close()
+                await last.close()
 
     async def __aenter__(self) -> Self:
         return self

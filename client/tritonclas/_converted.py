@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import struct
 from typing import Final
 
 from PIL import Image, ImageOps
@@ -22,6 +21,11 @@ _BRANDS: Final = {
 
 #: Pillow modes that a PNG keeps as they are, so that the server sees what a file of theirs would hold.
 _PNG_MODES: Final = {"1", "L", "LA", "P", "RGB", "RGBA", "I;16"}
+
+
+def looks_convertible(content: bytes) -> bool:
+    """Whether it may be in one of these formats, by its first bytes."""
+    return content.startswith(b"GIF8") or content[4:8] == b"ftyp"
 
 
 def png_of_file(content: bytes) -> bytes | None:
@@ -60,8 +64,9 @@ def png_of_image(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
     try:
         _savable(ImageOps.exif_transpose(image)).save(buffer, "PNG", compress_level=1)
-    except (OSError, ValueError, SyntaxError, SystemError, struct.error) as error:
-        # Closed, cut short, or empty, which Pillow says with a SystemError before 12.2.
+    except BadImage:
+        raise
+    except Exception as error:  # closed, cut short, empty: Pillow's readers and those of others raise almost anything
         raise BadImage(f"the PIL.Image can't be read ({error})") from error
     return buffer.getvalue()
 

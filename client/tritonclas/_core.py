@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,7 +126,7 @@ def infer(
     results: dict[int, T | ImageRejected] = {
         index: _rejection(call, batch.sources[index], reason) for index, reason in batch.unreadable.items()
     }
-    request_id, before = f"{random.getrandbits(64):016x}", call.attempts
+    request_id, before = secrets.token_hex(8), call.inferences
     begin_s = call.deadline.clock()
     while pending := [index for index in batch.payloads if index not in results]:
         tensor = route.tensor([batch.payloads[index] for index in pending])
@@ -135,7 +135,7 @@ def infer(
         except InvalidRequest as error:
             results |= _rejected(call, batch, pending, error)
         else:
-            timing = Timing(batch.seconds, call.deadline.clock() - begin_s, call.attempts - before)
+            timing = Timing(batch.seconds, call.deadline.clock() - begin_s, call.inferences - before)
             results |= dict(zip(pending, read(answer, request_id, timing), strict=True))
     answers = [results[index] for index in range(len(batch.sources))]
     rejected = sum(isinstance(answer, ImageRejected) for answer in answers)

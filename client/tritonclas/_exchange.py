@@ -87,7 +87,7 @@ class Deadline(NamedTuple):
 
 @dataclass
 class Call:
-    """One call of a user: whom it goes to, until when, and how many requests it has sent.
+    """One call of a user: whom it goes to, until when, and how many requests it has sent, of them with images.
 
     `retries` says which of them are sent again; without, none is.
     """
@@ -100,6 +100,7 @@ class Call:
     tally: Tally = field(default_factory=Tally, repr=False)
     span: Span = field(default=NOBODY, repr=False)
     attempts: int = 0
+    inferences: int = 0
 
     @classmethod
     def within(cls, timeout_s: float, endpoint: str, model: str | None = None, **shared: Any) -> Call:
@@ -120,6 +121,7 @@ class Call:
         while True:
             left_s = self.check_time()
             self.attempts += 1
+            self.inferences += method == "ModelInfer"
             self.tally.sent(again=tried > 0)
             try:
                 return (yield from self._attempt(method, request(left_s), left_s))

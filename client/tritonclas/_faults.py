@@ -74,6 +74,11 @@ _HINTS: tuple[tuple[str, str], ...] = (
 )
 
 
+def was_cancelled(error: TritonClasError) -> bool:
+    """Whether the request was given up by this client, so that the server may still work on it."""
+    return getattr(error.__cause__, "code", "") == "CANCELLED"
+
+
 def region_is_unknown(message: str) -> bool:
     """Whether a request was refused because the server hasn't mapped its shared memory, or no longer has."""
     return "Unable to find shared memory region" in message

@@ -6,6 +6,7 @@ row-by-row copying, take longer than decoding. What isn't a plain, undamaged JPE
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -18,6 +19,13 @@ from numpy.typing import NDArray
 _START_OF_IMAGE: Final = b"\xff\xd8"
 _APP1: Final = 0xE1
 _START_OF_SCAN: Final = 0xDA
+_FILL: Final = 0xFF
+_FRAMES: Final = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
+_PROGRESSIVE: Final = {0xC2, 0xC6, 0xCA, 0xCE}
+#: What ends compressed pixels: a marker that isn't a restart, nor a stuffed byte (B.1.1.5).
+_MARKER: Final = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+#: Progressive files have a dozen scans. A hundred bytes make one more that takes as long as the whole picture.
+MOST_SCANS: Final = 100
 _STANDALONE: Final = {0x01, *range(0xD0, 0xDA)}  # markers without a length (ITU-T T.81, table B.1)
 
 #: Others (CMYK, YCCK) become RGB in a way of OpenCV's own.
@@ -62,6 +70,41 @@ def size(encoded: bytes) -> tuple[int, int] | None:
     return width, height
 
 
+def scans(encoded: bytes) -> int:
+    """How often the decoder must go through the whole picture: 1, or the number of a progressive file's scans.
+
+    Counting ends above `MOST_SCANS`; a file that can't be made sense of has one, as far as is known.
+    """
+    try:
+        return _counted_scans(encoded)
+    except (IndexError, struct.error):
+        return 1
+
+
+def _counted_scans(encoded: bytes) -> int:
+    count, components, progressive, at = 0, 0, False, 2
+    while count <= MOST_SCANS:
+        while encoded[at + 1] == _FILL:
+            at += 1
+        kind = encoded[at + 1]
+        if encoded[at] != _FILL or kind in _STANDALONE:
+            break
+        if kind in _FRAMES:
+            components, progressive = encoded[at + 9], kind in _PROGRESSIVE
+        (length,) = struct.unpack_from(">H", encoded, at + 2)
+        if kind == _START_OF_SCAN:
+            count += 1
+            if not progressive and encoded[at + 4] == components:
+                break  # all of the picture in one scan
+            following = _MARKER.search(encoded, at + 2 + length)
+            if following is None:
+                break
+            at = following.start()
+        else:
+            at += 2 + length
+    return max(count, 1)
+
+
 def decode(encoded: bytes) -> NDArray[np.uint8] | None:
     """RGB pixels, uint8 `[height, width, 3]`, turned as the EXIF orientation says; None if OpenCV must decode it."""
     if not encoded.startswith(_START_OF_IMAGE):
@@ -81,7 +124,7 @@ def _app1(encoded: bytes) -> list[bytes]:
     at = 2
     while True:
         (mark, kind), at = encoded[at : at + 2], at + 2
-        if mark != 0xFF or kind in _STANDALONE:
+        if mark != _FILL or kind == _FILL or kind in _STANDALONE:
             raise _Unusual
         if kind == _START_OF_SCAN:
             return found

@@ -98,7 +98,7 @@ def _texts(content: bytes) -> Iterator[str]:
     at = 0
     while at < len(content):
         (length,) = struct.unpack_from("<I", content, at)
-        yield content[at + 4 : at + 4 + length].decode()
+        yield content[at + 4 : at + 4 + length].decode(errors="replace")
         at += 4 + length
 
 

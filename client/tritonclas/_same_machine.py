@@ -7,13 +7,13 @@ as another user, that it doesn't offer it, is logged once, and the tensors go ov
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 from tritonclas import _messages, _shared_memory
 from tritonclas._exchange import Call, Exchange, Pause, Prepare
-from tritonclas._faults import region_is_known, region_is_unknown
+from tritonclas._faults import region_is_known, region_is_unknown, was_cancelled
 from tritonclas._messages import Tensor
 from tritonclas._shared_memory import Block, Region
 from tritonclas.errors import (
@@ -44,39 +44,44 @@ class SameMachine:
 
     def __init__(self) -> None:
         self._region: Region | None = None
-        self._registered = False
+        self._registered: Region | None = None
         self._refused = False
+        self._lock = threading.Lock()
 
     def ask(self, call: Call, tensor: Tensor, request: MakeRequest) -> Exchange[Any]:
         """The server's answer to a request, whose tensor goes through shared memory if that can be."""
         for _ in range(2):  # a server that was restarted doesn't know the region any more
-            block = yield from self._placed(call, tensor)
-            if block is None:
+            placed = yield from self._placed(call, tensor)
+            if placed is None:
                 break
             try:
-                return (yield from self._ask(call, block, request))
+                return (yield from self._ask(call, *placed, request))
             except InvalidRequest as error:
                 if not region_is_unknown(str(error)):
                     raise
-                self._registered = False
+                self._registered = None
         return (yield from call.rpc_in_time("ModelInfer", lambda left_s: request(left_s, None)))
 
     def release(self, call: Call) -> Exchange[None]:
         """Unregister the region and remove it; afterwards, tensors go over the connection."""
-        region, self._region, self._refused = self._region, None, True
-        if region is None:
-            return
-        region.close()
-        while self._registered:
+        with self._lock:
+            region, self._region, self._refused = self._region, None, True
+            registered, self._registered = self._registered, None
+        if region:
+            region.close()
+        while registered:
             try:
-                yield from call.rpc("SystemSharedMemoryUnregister", _messages.unregister(region.name))
-                self._registered = False
+                yield from call.rpc("SystemSharedMemoryUnregister", _messages.unregister(registered.name))
+                registered = None
             except (InvalidRequest, ServerError):  # in use by what the server is still computing
                 yield Pause(_POLL_S)
 
-    def _ask(self, call: Call, block: Block, request: MakeRequest) -> Exchange[Any]:
-        region = self._region
-        assert region
+    @property
+    def in_use(self) -> bool:
+        """Whether the server has a region of this client's."""
+        return self._registered is not None
+
+    def _ask(self, call: Call, region: Region, block: Block, request: MakeRequest) -> Exchange[Any]:
         answered = False
         try:
             answer = yield from call.rpc_in_time(
@@ -84,42 +89,65 @@ class SameMachine:
             )
             answered = True
             return answer
-        except _DONE_WITH:
-            answered = True
+        except _DONE_WITH as error:
+            answered = not was_cancelled(error)
             raise
         finally:
             region.give_back(block, answered=answered)
 
-    def _placed(self, call: Call, tensor: Tensor) -> Exchange[Block | None]:
+    def _placed(self, call: Call, tensor: Tensor) -> Exchange[tuple[Region, Block] | None]:
         """The block into which the tensor was written; None if it can't be."""
-        if not self._registered and not self._refused:
+        if self._registered is None and not self._refused:
             yield from self._register(call)
-        region = self._region
-        if region is None or not self._registered or (block := region.take(tensor.size)) is None:
+        region = self._registered
+        if region is None or (block := region.take(tensor.size)) is None:
             return None
+        write = _Write(region, block, tensor)
         try:
-            write = partial(region.write, block, tensor.parts)
             yield Prepare(write, quick=tensor.size <= _QUICKLY_COPIED_BYTES)
-        except BaseException:
-            region.give_back(block, answered=True)
+        except BaseException:  # another thread may be writing, or about to
+            write.wanted = False
+            region.give_back(block, answered=False)
             raise
-        return block
+        return region, block
 
     def _register(self, call: Call) -> Exchange[None]:
-        try:
-            region = self._region = self._region or Region()
-            yield from call.rpc("SystemSharedMemoryRegister", _messages.register(region.name, region.limit))
-        except (OSError, InvalidRequest, ServerError, AccessDenied) as error:
-            if not region_is_known(str(error)):  # which another thread registered meanwhile
+        with self._lock:
+            try:
+                region = self._region = self._region or Region()
+            except OSError as error:
                 return self._give_up(call, error)
-        self._registered = True
+        try:
+            yield from call.rpc("SystemSharedMemoryRegister", _messages.register(region.name, region.limit))
+        except (InvalidRequest, ServerError, AccessDenied) as error:
+            if not region_is_known(str(error)):  # which another thread registered meanwhile
+                with self._lock:
+                    return self._give_up(call, error)
+        with self._lock:
+            if self._region is region:  # the client wasn't closed meanwhile
+                self._registered = region
         yield from _clean_up(call)
 
     def _give_up(self, call: Call, error: Exception) -> None:
-        region, self._region, self._refused = self._region, None, True
-        if region:
-            region.close()
-        _LOG.warning("%s shares no memory with this process; images go over the connection (%s)", call.endpoint, error)
+        """Once; the lock is held."""
+        if not self._refused:
+            what = "shares no memory with this process; images go over the connection"
+            _LOG.warning("%s %s (%s)", call.endpoint, what, error)
+        if self._region:
+            self._region.close()
+        self._region, self._refused = None, True
+
+
+class _Write:
+    """Work that puts a tensor into its block, unless nobody wants it any more."""
+
+    def __init__(self, region: Region, block: Block, tensor: Tensor) -> None:
+        self.wanted = True
+        self._region, self._block, self._tensor = region, block, tensor
+
+    def __call__(self) -> None:
+        if self.wanted:
+            self._region.write(self._block, self._tensor.parts)
 
 
 def _clean_up(call: Call) -> Exchange[None]:

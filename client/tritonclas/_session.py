@@ -19,7 +19,7 @@ from tritonclas._retry import MAX_RETRIES, Retries
 from tritonclas._same_machine import SameMachine
 from tritonclas._tracing import call_span
 from tritonclas.errors import AccessDenied, ImageRejected, InvalidRequest
-from tritonclas.images import ImageSource
+from tritonclas.images import ImageSource, is_sent_as_it_is
 from tritonclas.results import Classification
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ class Session:
         return self._facts
 
     def release(self, call: Call) -> Exchange[None]:
-        """What is left to do before the connection ends."""
+        """What is left to do in the end."""
         if self.memory:
             yield from self.memory.release(call)
 
@@ -97,7 +97,7 @@ class Session:
         with call_span(self.model, len(images)) as call.span:
             route = yield from self._its_route(call)
             call.check_time()
-            quick = self.preprocess == "server" and all(isinstance(image, bytes) for image in images)
+            quick = self.preprocess == "server" and all(is_sent_as_it_is(image) for image in images)
             batch = yield Prepare(partial(_core.prepare, route, images, first), quick)
             return (yield from _core.infer(call, route, batch, top_k, read))
 

@@ -7,6 +7,7 @@ import fcntl
 import mmap
 import os
 import secrets
+import stat
 import threading
 import time
 import weakref
@@ -22,6 +23,9 @@ PREFIX: Final = "tritonclas-"
 #: The largest region; of it only what has been used takes memory.
 MAX_BYTES: Final = 256 * 2**20
 _SMALLEST_BLOCK: Final = 64 * 2**10
+
+#: The share of /dev/shm that stays free for others, such as Triton's Python backend.
+_LEFT_FREE: Final = 0.25
 
 #: Seconds that a block isn't used again whose request got no answer: the server may still be about to read it.
 REST_S: Final = 60.0
@@ -48,7 +52,7 @@ class Region:
         self._clock = clock
         self._process = os.getpid()
         self._file, self._map = _made(self.name, limit)
-        self._used = 0
+        self._used = self._reserved = 0
         self._free: list[tuple[float, Block]] = []
         self._lock = threading.Lock()
         self._end = weakref.finalize(self, _remove, self._process, self._file, FOLDER / self.name)
@@ -57,13 +61,7 @@ class Region:
         """A block of at least that size, this caller's until it is given back; None if there is no room."""
         rounded = max(_SMALLEST_BLOCK, 1 << (size - 1).bit_length())
         with self._lock:
-            now = self._clock()
-            usable = [each for each in self._free if each[0] <= now and each[1].size >= rounded]
-            if usable:
-                best = min(usable, key=lambda each: each[1].size)
-                self._free.remove(best)
-                return best[1]
-            return self._more(rounded)
+            return self._used_before(rounded) or self._more(rounded) or self._anew(rounded)
 
     def give_back(self, block: Block, *, answered: bool) -> None:
         """The block may be used again, or if its request wasn't answered, after a while."""
@@ -83,17 +81,40 @@ class Region:
         with self._lock:
             self._end()
 
+    def _used_before(self, size: int) -> Block | None:
+        """The smallest block that is free, and large enough."""
+        now = self._clock()
+        usable = [each for each in self._free if each[0] <= now and each[1].size >= size]
+        if not usable:
+            return None
+        best = min(usable, key=lambda each: each[1].size)
+        self._free.remove(best)
+        return best[1]
+
     def _more(self, size: int) -> Block | None:
-        """A block that wasn't used before; None at the limit, or when the system has no more memory for it."""
+        """A block that wasn't used before; None at the limit, or when the system has little memory for it."""
         if not self._end.alive or self._used + size > self.limit:
             return None
-        try:
-            os.posix_fallocate(self._file, self._used, size)  # without it, a full /dev/shm would kill whoever writes
-        except OSError:
-            return None
+        if self._used + size > self._reserved:
+            try:
+                system = os.fstatvfs(self._file)
+                if (system.f_bavail * system.f_frsize - size) < system.f_blocks * system.f_frsize * _LEFT_FREE:
+                    return None
+                os.posix_fallocate(self._file, self._used, size)  # else a full /dev/shm would kill whoever writes
+            except OSError:
+                return None
+            self._reserved = self._used + size
         block = Block(self._used, size)
         self._used += size
         return block
+
+    def _anew(self, size: int) -> Block | None:
+        """A block out of all that there is, cut up in another way, if nobody has any of it."""
+        now = self._clock()
+        if sum(block.size for free_at, block in self._free if free_at <= now) < self._used:
+            return None
+        self._used, self._free = 0, []
+        return self._more(size)
 
 
 def _made(name: str, size: int) -> tuple[int, mmap.mmap]:
@@ -127,8 +148,10 @@ def left_behind() -> Iterator[str]:
     """Removes the regions of processes that have ended without doing so; their names."""
     for path in FOLDER.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):  # in use, another user's, or gone meanwhile
-            file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
+                if os.fstat(file).st_uid != os.geteuid() or not stat.S_ISREG(os.fstat(file).st_mode):
+                    continue
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 path.unlink()
                 yield path.name

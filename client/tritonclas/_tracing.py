@@ -71,9 +71,15 @@ class Recorded(Span):
 NOBODY = Span()
 
 
+def _api() -> Any:
+    """OpenTelemetry's API if the application has it; None otherwise, and while another thread imports it."""
+    trace = sys.modules.get("opentelemetry.trace")
+    return trace if hasattr(trace, "__all__") else None  # which is its last statement
+
+
 def call_span(model: str, images: int) -> Span:
     """Around a call of the user's, or one batch of it."""
-    trace: Any = sys.modules.get("opentelemetry.trace")
+    trace = _api()
     if trace is None:
         return NOBODY
     attributes = {"tritonclas.model": model, "tritonclas.images": images}
@@ -82,7 +88,7 @@ def call_span(model: str, images: int) -> Span:
 
 def request_span(service: str, method: str, server: str, parent: Span) -> Span:
     """Around a request, an attempt of a call's; names and attributes are OpenTelemetry's for gRPC."""
-    trace: Any = sys.modules.get("opentelemetry.trace")
+    trace = _api()
     if trace is None:
         return NOBODY
     attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": method, "server.address": server}

@@ -23,7 +23,7 @@ class UnderWay:
 
     def __init__(self) -> None:
         self._calls: set[grpc.Future] = set()
-        self._given_up = False
+        self.given_up = False
         self._lock = threading.Lock()
 
     def wait_for(self, call: Any) -> Any:
@@ -31,7 +31,7 @@ class UnderWay:
         with self._lock:
             self._calls.add(call)
         try:
-            if self._given_up:
+            if self.given_up:
                 call.cancel()
             return call.result()
         finally:
@@ -40,7 +40,7 @@ class UnderWay:
 
     def give_up(self) -> None:
         """Cancel them, and those that are still to come."""
-        self._given_up = True
+        self.given_up = True
         with self._lock:
             calls = list(self._calls)
         for call in calls:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tritonclas._converted import FORMATS as CONVERTED
-from tritonclas._converted import png_of_file, png_of_image
+from tritonclas._converted import looks_convertible, png_of_file, png_of_image
 from tritonclas._refusals import refusal, refusal_of_array
 from tritonclas.preprocess import (
     LARGEST_MAX_PIXELS,
@@ -58,6 +58,11 @@ def encoded(source: ImageSource) -> bytes:
     return content
 
 
+def is_sent_as_it_is(source: ImageSource) -> bool:
+    """Whether an image needs nothing but a look at its header: bytes in a format that the server decodes."""
+    return isinstance(source, bytes) and not looks_convertible(source)
+
+
 def crop(source: ImageSource, preprocessing: Preprocessing) -> Pixels:
     """The image as the network's crop, uint8 [crop, crop, 3]; BadImage if it can't be had."""
     content = _read(source)
@@ -78,7 +83,7 @@ def _converted(content: bytes, unknown: UnknownFormat) -> bytes:
 
 def _read(source: ImageSource) -> bytes | Pixels:
     if isinstance(source, (str, os.PathLike)):
-        return _content(Path(source).read_bytes)
+        return _content(Path(os.fsdecode(source)).read_bytes)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return bytes(source)
     if isinstance(source, np.ndarray):
@@ -97,7 +102,7 @@ def _content(read: Callable[[], object]) -> bytes:
         raise BadImage("no such file") from None
     except IsADirectoryError:
         raise BadImage("it is a folder, not a picture") from None
-    except (OSError, ValueError) as error:  # ValueError: a closed file, a path with a NUL
+    except Exception as error:  # whatever a caller's file raises, it is one bad image among others
         raise BadImage(f"can't be read ({error})") from error
     if not isinstance(content, bytes):
         raise BadImage("the file is open in text mode; open it with mode 'rb'")

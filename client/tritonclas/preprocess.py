@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from tritonclas import _jpeg
+from tritonclas._png import without_animation
 from tritonclas.served import Interpolation
 
 Pixels = NDArray[np.uint8]
@@ -27,6 +28,10 @@ MAX_PIXELS = 64_000_000
 
 #: Pillow's own limit against decompression bombs, which it can't be told to raise for one picture.
 LARGEST_MAX_PIXELS = 178_956_970
+
+#: Pixels that a tile of a TIFF may have whatever the size of the picture.
+_LARGEST_TILE = 4_000_000
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF 6.0, section 15
 
 #: Pillow's names of the formats that OpenCV's wheels decode. Pillow reads the header, OpenCV the pixels.
 #: JPEG 2000 isn't among them: OpenCV 4.11 crashes on files whose two headers disagree.
@@ -109,7 +114,12 @@ class Preprocessing:
 
 def check_header(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Width and height out of the header, nothing decoded; BadImage if it isn't a picture or is too large."""
-    width, height = _jpeg.size(encoded) or _size(encoded, max_pixels)
+    if size := _jpeg.size(encoded):
+        if _jpeg.scans(encoded) > _jpeg.MOST_SCANS:
+            raise BadImage(f"more than {_jpeg.MOST_SCANS} scans, which would take very long to decode")
+        width, height = size
+    else:
+        width, height = _size(encoded, max_pixels)
     if not 0 < width * height <= max_pixels:
         raise BadImage(f"{width}x{height} pixels; from 1 to {max_pixels} pixels are accepted")
     return width, height
@@ -121,15 +131,26 @@ def _size(encoded: bytes, max_pixels: int) -> tuple[int, int]:
         raise BadImage("the file is empty")
     try:
         with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+            _check_tiles(image)
             return image.width, image.height
     except UnidentifiedImageError:
         raise UnknownFormat(
             f"not a picture in one of the formats {', '.join(FORMATS)} (begins with {encoded[:8]!r})"
         ) from None
+    except BadImage:
+        raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BadImage(f"far above the limit of {max_pixels} pixels ({error})") from error
     except Exception as error:  # Pillow's readers raise almost anything on a damaged header
         raise BadImage(f"damaged header ({type(error).__name__}: {error})") from error
+
+
+def _check_tiles(image: Image.Image) -> None:
+    """BadImage for a TIFF whose tiles are far larger than its picture: whole ones are decoded."""
+    tags = getattr(image, "tag_v2", {})
+    tile = tags.get(_TILE_WIDTH, 0) * tags.get(_TILE_LENGTH, 0)
+    if tile > max(_LARGEST_TILE, 4 * image.width * image.height):
+        raise BadImage(f"tiles of {tile} pixels for a picture of {image.width}x{image.height}")
 
 
 def decode(encoded: bytes) -> Pixels:
@@ -137,7 +158,7 @@ def decode(encoded: bytes) -> Pixels:
     if (rgb := _jpeg.decode(encoded)) is not None:
         return rgb
     try:
-        bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+        bgr = cv2.imdecode(np.frombuffer(without_animation(encoded), np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise BadImage(f"can't be decoded ({error})") from error
     if bgr is None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from tests.pictures import encode, noise, picture
@@ -172,3 +178,52 @@ def test_the_advice_about_arrays_is_right(array: Any, made: Any) -> None:
     assert text.startswith(f"the array is {array.dtype} {list(array.shape)}; it must be uint8 [height, width, 3]")
     images.encoded(made(array))
     assert len(text.partition("RGB in 0..255: ")[2]) > 10
+
+
+class Broken(io.BytesIO):
+    """A file whose reader raises what nobody expects, as those of archives and object stores do."""
+
+    def read(self, *_: object) -> bytes:
+        raise KeyError("bad CRC")
+
+
+def test_whatever_a_file_raises_it_is_one_bad_image() -> None:
+    with pytest.raises(BadImage, match="can't be read"):
+        images.encoded(Broken())
+
+
+class BytesPath:
+    """A path-like object whose path is bytes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = os.fsencode(path)
+
+    def __fspath__(self) -> bytes:
+        return self._path
+
+
+def test_paths_may_be_bytes(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(encode(picture()))
+    assert images.encoded(BytesPath(tmp_path / "a.png")) == encode(picture())  # type: ignore[arg-type]
+
+
+@settings(max_examples=300)
+@given(at=st.integers(16, 4000), value=st.integers(0, 255))
+@pytest.mark.parametrize("name", ["GIF", pytest.param("AVIF", marks=needs_avif), "HEIF"])
+def test_damaged_files_are_bad_images_and_nothing_else(name: str, at: int, value: int) -> None:
+    content = bytearray(CONVERTIBLE[name]())
+    content[at % len(content)] = value
+    with contextlib.suppress(BadImage):
+        images.encoded(bytes(content))
+
+
+CONVERTIBLE = {
+    "GIF": lambda: SEVERAL["GIF"],
+    "AVIF": functools.cache(lambda: encode(picture(), "AVIF")),
+    "HEIF": functools.cache(heif),
+}
+
+
+def test_conversion_does_not_hold_up_an_event_loop() -> None:
+    assert images.is_sent_as_it_is(encode(picture(), "JPEG"))
+    assert not any(images.is_sent_as_it_is(each) for each in (SEVERAL["GIF"], heif(), "path.jpg", io.BytesIO()))

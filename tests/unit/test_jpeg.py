@@ -93,6 +93,7 @@ UNUSUAL = {
     "nothing after the mark": b"\xff\xd8",
     "text": b"\xff\xd8 a text",
     "XMP before EXIF": with_segments(b"\xff\xe1\0\x20http://ns.adobe.com/xap/1.0/\0x", exif([entry(0x0112, 3, 1, 6)])),
+    "fill bytes": with_segments(b"\xff" + exif([entry(0x0112, 3, 1, 6)])),
     "two values": with_segments(exif([entry(0x0112, 3, 2, 6)])),
     "LONG orientation": with_segments(exif([entry(0x0112, 4, 1, 6)])),
     "orientation 0": with_segments(exif([entry(0x0112, 3, 1, 0)])),
@@ -142,3 +143,38 @@ def test_no_damaged_file_gets_other_pixels_than_by_opencv(at: int, value: int) -
 def test_pillow_sees_the_same_picture() -> None:
     content = photograph((97, 61))
     np.testing.assert_array_equal(_jpeg.decode(content), np.asarray(Image.open(io.BytesIO(content))))
+
+
+def with_scans(count: int) -> bytes:
+    """A progressive file whose last scan is there so many times more."""
+    content = photograph((97, 61), progressive=True)
+    last = content.rindex(b"\xff\xda")
+    return content[:-2] + content[last:-2] * count + content[-2:]
+
+
+@pytest.mark.parametrize(
+    ("content", "scans"),
+    [(photograph((97, 61)), 1), (encode(picture(mode="L"), "JPEG"), 1), (photograph((97, 61), progressive=True), 10)],
+    ids=["baseline", "greyscale", "progressive"],
+)
+def test_scans_are_counted(content: bytes, scans: int) -> None:
+    assert _jpeg.scans(content) == scans
+
+
+def test_a_file_of_very_many_scans_is_refused_undecoded() -> None:
+    """A hundred bytes make the decoder go through the whole picture once more."""
+    assert preprocess.check_header(with_scans(80)) == (97, 61)
+    with pytest.raises(preprocess.BadImage, match="more than 100 scans"):
+        preprocess.check_header(with_scans(91))
+
+
+def test_counting_ends() -> None:
+    assert _jpeg.scans(with_scans(5000)) == _jpeg.MOST_SCANS + 1
+
+
+@settings(max_examples=500)
+@given(at=st.integers(2, 4000), value=st.integers(0, 255), end=st.integers(2, 5000))
+def test_damaged_files_are_counted_too(at: int, value: int, end: int) -> None:
+    content = bytearray(with_scans(2))[:end]
+    content[at % len(content)] = value
+    assert _jpeg.scans(bytes(content)) >= 1

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -97,6 +98,39 @@ def test_there_is_a_limit(region: Region) -> None:
     assert region.take(1) is None
     region.give_back(whole, answered=True)
     assert region.take(1) == whole
+
+
+def test_when_all_is_free_it_is_cut_up_anew(region: Region, clock: list[float]) -> None:
+    small = [region.take(64 * KIB) for _ in range(32)]
+    assert region.take(64 * KIB) is None
+    for block in small[1:]:
+        assert block
+        region.give_back(block, answered=False)
+    assert region.take(2 * MIB) is None
+    clock[0] += REST_S
+    assert region.take(2 * MIB) is None
+    assert small[0]
+    region.give_back(small[0], answered=True)
+    assert region.take(2 * MIB) == Block(0, 2 * MIB)
+
+
+def test_others_keep_room(region: Region, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton's Python backend has its memory there too, and a container's /dev/shm is small."""
+    full = SimpleNamespace(f_frsize=4096, f_blocks=1000, f_bavail=300)
+    monkeypatch.setattr(os, "fstatvfs", lambda file: full)
+    assert region.take(64 * KIB)
+    assert region.take(256 * KIB) is None
+
+
+def test_a_link_of_somebody_else_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    link = FOLDER / f"{_shared_memory.PREFIX}link"
+    link.symlink_to(tmp_path / "precious")
+    try:
+        assert link.name not in list(left_behind())
+        assert link.is_symlink()
+    finally:
+        link.unlink()
 
 
 def test_memory_is_taken_as_it_is_used() -> None:

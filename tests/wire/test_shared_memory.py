@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -12,7 +16,14 @@ import pytest
 from tritonclient.grpc import service_pb2 as pb
 
 from tests.wire.scripted import MODEL, Hang, Service, image, infer, refuse
-from tritonclas import Classifier, DeadlineExceeded, InvalidRequest, ServerOverloaded, ServerUnavailable
+from tritonclas import (
+    AsyncClassifier,
+    Classifier,
+    DeadlineExceeded,
+    InvalidRequest,
+    ServerOverloaded,
+    ServerUnavailable,
+)
 from tritonclas import _shared_memory as shared
 from tritonclas._shared_memory import FOLDER, PREFIX
 
@@ -209,6 +220,11 @@ def test_other_clients_regions_are_left_alone(mapped: Mapped, connect: Connect, 
     assert other.classify(image(3)).top.index == 3
 
 
+def test_only_requests_with_images_count_as_attempts(mapped: Mapped, connect: Connect, url: str) -> None:
+    client = connect(url, shared_memory=True)
+    assert [client.classify(image(1)).timing.attempts for _ in range(2)] == [1, 1]  # type: ignore[union-attr]
+
+
 def test_the_end_waits_for_what_is_in_use(service: Service, mapped: Mapped, connect: Connect, url: str) -> None:
     client = connect(url, shared_memory=True)
     client.classify(image(1))
@@ -233,6 +249,109 @@ def test_the_end_does_not_wait_for_ever(service: Service, mapped: Mapped, connec
     client.close()
     assert time.monotonic() - begin_s < 10
     assert not list(FOLDER.glob(f"{PREFIX}*"))
+
+
+def test_the_end_ends_what_is_under_way(service: Service, mapped: Mapped, connect: Connect, url: str) -> None:
+    client = connect(url, shared_memory=True)
+    client.classify(image(1))
+    hang = service.answers["ModelInfer"] = Hang(mapped.infer)
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(client.classify, image(2))
+        assert hang.arrived.wait(10)
+        begin_s = time.monotonic()
+        client.close()
+        with pytest.raises(InvalidRequest, match="was closed"):
+            asking.result(10)
+        assert time.monotonic() - begin_s < 2
+        hang.release()
+    assert mapped.regions == {}
+
+
+def test_threads_that_begin_together_make_one_region(mapped: Mapped, url: str) -> None:
+    made: set[str] = set()
+    for _ in range(10):
+        begin = threading.Barrier(12)
+        with Classifier(url, MODEL, shared_memory=True) as client, ThreadPoolExecutor(12) as pool:
+
+            def ask(client: Classifier = client, begin: threading.Barrier = begin) -> None:
+                begin.wait(10)
+                client.classify(image(1))
+
+            for asking in [pool.submit(ask) for _ in range(12)]:
+                asking.result(30)
+            made |= mapped.regions.keys()
+            assert len(mapped.regions) == 1
+        assert mapped.regions == {}
+    assert len(made) == 10
+
+
+def test_threads_that_begin_together_are_warned_once(
+    service: Service, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    service.answers["SystemSharedMemoryRegister"] = refuse(INTERNAL, "Unable to open shared memory region")
+    begin = threading.Barrier(12)
+    with Classifier(url, MODEL, shared_memory=True) as client, ThreadPoolExecutor(12) as pool:
+
+        def ask() -> None:
+            begin.wait(10)
+            client.classify(image(1))
+
+        for asking in [pool.submit(ask) for _ in range(12)]:
+            asking.result(30)
+    assert len(caplog.records) == 1
+    assert not list(FOLDER.glob(f"{PREFIX}*"))
+
+
+def test_a_block_of_a_call_that_was_left_is_left_alone(
+    service: Service, mapped: Mapped, connect: Connect, url: str
+) -> None:
+    client = connect(url, shared_memory=True)
+    client.classify(image(1))
+    hang = Hang(mapped.infer)
+    service.answers["ModelInfer"] = lambda request, context: (
+        mapped.infer if request.inputs[0].parameters["shared_memory_offset"].int64_param == 0 else hang
+    )(request, context)
+    results = client.classify_many(map(image, range(8)), batch_size=1, in_flight=3)
+    next(results)
+    assert hang.arrived.wait(10)
+    results.close()
+    hang.release()
+    service.answers["ModelInfer"] = mapped.infer
+    left = {offset for _, offset in mapped.placed if offset}
+    before = len(mapped.placed)
+    client.classify(image(1))
+    client.classify(image(2))
+    assert not left & {offset for _, offset in mapped.placed[before:]}
+
+
+def test_cancelling_a_write_does_not_free_its_block(mapped: Mapped, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread may still be writing when its task is cancelled."""
+    writing, go_on = threading.Event(), threading.Event()
+    write = shared.Region.write
+
+    def slowly(region: Any, block: Any, parts: Any) -> None:
+        if not writing.is_set():
+            writing.set()
+            assert go_on.wait(10)
+        write(region, block, parts)
+
+    monkeypatch.setattr(shared.Region, "write", slowly)
+    large = image(5) + bytes(400_000)
+
+    async def cancel() -> Any:
+        async with AsyncClassifier(url, MODEL, shared_memory=True) as client:
+            task = asyncio.ensure_future(client.classify(large))
+            await asyncio.to_thread(writing.wait, 10)
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            asking = asyncio.ensure_future(client.classify(image(6) + bytes(400_000)))
+            await asyncio.sleep(0.05)
+            go_on.set()
+            return (await asking).top.index
+
+    assert asyncio.run(cancel()) == 6
+    assert mapped.placed[-1][1] > 0
 
 
 def test_a_server_that_is_gone_is_an_error_as_usual(connect: Connect, nobody: str) -> None:
