@@ -47,7 +47,7 @@ class Region:
     """
 
     def __init__(self, limit: int = MAX_BYTES, clock: Callable[[], float] = time.monotonic) -> None:
-        self.name = f"{PREFIX}{secrets.token_hex(8)}"
+        self.name = f"{PREFIX}{os.getpid()}-{secrets.token_hex(8)}"  # the process is for people to read
         self.limit = limit
         self._clock = clock
         self._process = os.getpid()

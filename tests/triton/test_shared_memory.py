@@ -32,8 +32,9 @@ def on_the_server(url: str) -> set[str]:
     return {name for name in status.regions if name.startswith(PREFIX)}
 
 
-def here() -> set[str]:
-    return {path.name for path in FOLDER.glob(f"{PREFIX}*")}
+def here(process: int | None = None) -> set[str]:
+    """The regions of this process, or of another one."""
+    return {path.name for path in FOLDER.glob(f"{PREFIX}{process or os.getpid()}-*")}
 
 
 @pytest.fixture(autouse=True)
@@ -103,12 +104,13 @@ def test_a_client_that_is_killed_is_cleaned_up_after(server: EmbeddedServer, exa
         assert process.stdout.readline().strip() == "tiger cat"
         process.send_signal(signal.SIGKILL)
         process.wait(20)
-    left = here()
+    left = here(process.pid)
     assert len(left) == 1
     assert on_the_server(server.url) == left
     with Classifier(server.url, REAL, shared_memory=True) as client:
         client.classify(examples["cat"])
-        assert not left & (here() | on_the_server(server.url))
+        assert not here(process.pid)
+        assert not left & on_the_server(server.url)
 
 
 def test_a_server_that_is_restarted(server: EmbeddedServer, repository: Path, examples: dict[str, Path]) -> None:
@@ -127,7 +129,8 @@ def test_a_process_that_ends_without_closing_leaves_nothing_here(
     server: EmbeddedServer, examples: dict[str, Path]
 ) -> None:
     command = [sys.executable, "-c", CLIENT.replace("time.sleep(60)", ""), server.url, REAL, str(examples["cat"])]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ)
-    assert here() == set()
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        assert process.wait(60) == 0
+    assert here(process.pid) == set()
     with Classifier(server.url, REAL, shared_memory=True) as client:
         client.classify(examples["cat"])  # removes it on the server

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -129,7 +130,7 @@ def test_a_server_that_shares_no_memory_gets_images_as_usual(
     assert min(on_the_wire(service)) > 0
     (record,) = caplog.records
     assert f"{url} shares no memory with this process; images go over the connection" in record.message
-    assert not list(FOLDER.glob(f"{PREFIX}*"))
+    assert not list(FOLDER.glob(f"{PREFIX}{os.getpid()}-*"))
 
 
 def test_a_client_without_shared_memory_gets_by(
@@ -248,7 +249,7 @@ def test_the_end_does_not_wait_for_ever(service: Service, mapped: Mapped, connec
     begin_s = time.monotonic()
     client.close()
     assert time.monotonic() - begin_s < 10
-    assert not list(FOLDER.glob(f"{PREFIX}*"))
+    assert not list(FOLDER.glob(f"{PREFIX}{os.getpid()}-*"))
 
 
 def test_the_end_ends_what_is_under_way(service: Service, mapped: Mapped, connect: Connect, url: str) -> None:
@@ -299,7 +300,7 @@ def test_threads_that_begin_together_are_warned_once(
         for asking in [pool.submit(ask) for _ in range(12)]:
             asking.result(30)
     assert len(caplog.records) == 1
-    assert not list(FOLDER.glob(f"{PREFIX}*"))
+    assert not list(FOLDER.glob(f"{PREFIX}{os.getpid()}-*"))
 
 
 def test_a_block_of_a_call_that_was_left_is_left_alone(
