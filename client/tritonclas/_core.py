@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import secrets
+import os
+import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ from tritonclas.results import ModelStatistics, ModelStatus, Timing
 T = TypeVar("T")
 
 _POLL_S = 0.05
+
+#: Numbers for requests; the application's own `random` is left alone, and a forked process has others.
+_IDS = random.Random()  # noqa: S311  nothing is secret about them
+os.register_at_fork(after_in_child=_IDS.seed)
 
 
 @dataclass(frozen=True)
@@ -91,19 +96,24 @@ def client_side(call: Call, facts: ModelFacts, memory: SameMachine | None = None
 
 
 class Batch(NamedTuple):
-    """Images ready to be sent, by their places, why the others can't be, and the seconds that this took."""
+    """Images ready to be sent, by their places, why the others can't be, and the seconds that this took.
 
-    sources: tuple[str, ...]
+    `first` is the place of the first of them in the caller's sequence, for messages.
+    """
+
+    images: Sequence[ImageSource]
+    first: int
     payloads: Mapping[int, Payload]
     unreadable: Mapping[int, str]
     seconds: float
 
+    def source(self, index: int) -> str:
+        """How messages name an image."""
+        return images.describe(self.images[index], self.first + index)
+
 
 def prepare(route: Route, sources: Sequence[ImageSource], first: int = 0) -> Batch:
-    """Read, and where the route wants it preprocess, images: what a driver does in a thread of its own choice.
-
-    `first` is the place of the first image in the caller's sequence, for messages.
-    """
+    """Read, and where the route wants it preprocess, images: what a driver does in a thread of its own choice."""
     begin_s = time.monotonic()
     payloads: dict[int, Payload] = {}
     unreadable: dict[int, str] = {}
@@ -112,8 +122,7 @@ def prepare(route: Route, sources: Sequence[ImageSource], first: int = 0) -> Bat
             payloads[index] = route.prepare(source)
         except BadImage as error:
             unreadable[index] = str(error)
-    names = tuple(images.describe(source, first + index) for index, source in enumerate(sources))
-    return Batch(names, payloads, unreadable, time.monotonic() - begin_s)
+    return Batch(sources, first, payloads, unreadable, time.monotonic() - begin_s)
 
 
 def infer(
@@ -124,9 +133,9 @@ def infer(
     Triton answers a request as a whole, so the accepted images are sent again without the rejected.
     """
     results: dict[int, T | ImageRejected] = {
-        index: _rejection(call, batch.sources[index], reason) for index, reason in batch.unreadable.items()
+        index: _rejection(call, batch.source(index), reason) for index, reason in batch.unreadable.items()
     }
-    request_id, before = secrets.token_hex(8), call.inferences
+    request_id, before = f"{_IDS.getrandbits(64):016x}", call.inferences
     begin_s = call.deadline.clock()
     while pending := [index for index in batch.payloads if index not in results]:
         tensor = route.tensor([batch.payloads[index] for index in pending])
@@ -137,7 +146,7 @@ def infer(
         else:
             timing = Timing(batch.seconds, call.deadline.clock() - begin_s, call.inferences - before)
             results |= dict(zip(pending, read(answer, request_id, timing), strict=True))
-    answers = [results[index] for index in range(len(batch.sources))]
+    answers = [results[index] for index in range(len(batch.images))]
     rejected = sum(isinstance(answer, ImageRejected) for answer in answers)
     call.tally.answered(len(answers) - rejected, rejected)
     call.span.add(request_id=request_id, rejected=rejected)
@@ -155,7 +164,7 @@ def _rejected(call: Call, batch: Batch, pending: list[int], error: InvalidReques
     reasons = {index: reason for index, reason in parse_rejections(str(error)).items() if index < len(pending)}
     if not reasons:
         raise error
-    return {pending[at]: _rejection(call, batch.sources[pending[at]], why, error) for at, why in reasons.items()}
+    return {pending[at]: _rejection(call, batch.source(pending[at]), why, error) for at, why in reasons.items()}
 
 
 def _rejection(call: Call, source: str, reason: str, cause: Exception | None = None) -> ImageRejected:

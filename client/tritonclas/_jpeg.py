@@ -75,6 +75,8 @@ def scans(encoded: bytes) -> int:
 
     Counting ends above `MOST_SCANS`; a file that can't be made sense of has one, as far as is known.
     """
+    if not encoded.startswith(_START_OF_IMAGE):
+        return 1
     try:
         return _counted_scans(encoded)
     except (IndexError, struct.error):

@@ -87,24 +87,22 @@ def classifications(
     `names`, one for each class, take the place of the server's.
     """
     rows, k = response.outputs[0].shape
-    labels = [_label(text, names) for text in _texts(response.raw_output_contents[0])]
+    labels = _labels(response.raw_output_contents[0], names)
     return [
         Classification(tuple(labels[row * k : (row + 1) * k]), model, response.model_version, request_id, timing)
         for row in range(rows)
     ]
 
 
-def _texts(content: bytes) -> Iterator[str]:
-    at = 0
+def _labels(content: bytes, names: Sequence[str] | None) -> list[Label]:
+    labels, at = [], 0
     while at < len(content):
-        (length,) = struct.unpack_from("<I", content, at)
-        yield content[at + 4 : at + 4 + length].decode(errors="replace")
-        at += 4 + length
-
-
-def _label(text: str, names: Sequence[str] | None) -> Label:
-    score, index, *name = text.split(":", 2)
-    return Label(int(index), float(score), names[int(index)] if names else name[0] if name else "")
+        begin = at + 4
+        at = begin + int.from_bytes(content[at:begin], "little")
+        score, number, *name = content[begin:at].decode(errors="replace").split(":", 2)
+        index = int(number)
+        labels.append(Label(index, float(score), names[index] if names else name[0] if name else ""))
+    return labels
 
 
 def probabilities(response: Any, request_id: str = "", timing: Timing | None = None) -> list[NDArray[np.float32]]:

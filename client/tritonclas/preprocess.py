@@ -104,9 +104,10 @@ class Preprocessing:
     def crop_pixels(self, rgb: Pixels) -> Pixels:
         """RGB crop, uint8 `[crop, crop, 3]`, of decoded pixels, uint8 `[height, width, 3]`."""
         height, width = rgb.shape[:2]
-        resized = cv2.resize(
-            rgb, self.resized_size(width, height), interpolation=_CV2_INTERPOLATION[self.interpolation]
-        )
+        size = self.resized_size(width, height)
+        # OpenCV, too, leaves a picture of the right size as it is, but copies it.
+        interpolation = _CV2_INTERPOLATION[self.interpolation]
+        resized = rgb if size == (width, height) else cv2.resize(rgb, size, interpolation=interpolation)
         top = (resized.shape[0] - self.crop) // 2
         left = (resized.shape[1] - self.crop) // 2
         return np.ascontiguousarray(resized[top : top + self.crop, left : left + self.crop])
@@ -114,12 +115,7 @@ class Preprocessing:
 
 def check_header(encoded: bytes, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Width and height out of the header, nothing decoded; BadImage if it isn't a picture or is too large."""
-    if size := _jpeg.size(encoded):
-        if _jpeg.scans(encoded) > _jpeg.MOST_SCANS:
-            raise BadImage(f"more than {_jpeg.MOST_SCANS} scans, which would take very long to decode")
-        width, height = size
-    else:
-        width, height = _size(encoded, max_pixels)
+    width, height = _jpeg.size(encoded) or _size(encoded, max_pixels)
     if not 0 < width * height <= max_pixels:
         raise BadImage(f"{width}x{height} pixels; from 1 to {max_pixels} pixels are accepted")
     return width, height
@@ -155,6 +151,8 @@ def _check_tiles(image: Image.Image) -> None:
 
 def decode(encoded: bytes) -> Pixels:
     """RGB pixels, uint8 `[height, width, 3]`, turned as the EXIF orientation says; BadImage if OpenCV can't."""
+    if _jpeg.scans(encoded) > _jpeg.MOST_SCANS:
+        raise BadImage(f"more than {_jpeg.MOST_SCANS} scans, which would take very long to decode")
     if (rgb := _jpeg.decode(encoded)) is not None:
         return rgb
     try:

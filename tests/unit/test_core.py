@@ -11,7 +11,8 @@ import pytest
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from tests.pictures import saying as image
-from tritonclas import _core, _messages, errors
+from tests.wire.scripted import contents
+from tritonclas import _core, errors
 from tritonclas._exchange import Call, Deadline, Exchange, Pause, Rpc, RpcFault
 from tritonclas.preprocess import Preprocessing, describe_rejections
 
@@ -58,7 +59,7 @@ ROUTE = _core.server_side("EfficientNetB0")
 
 def images_of(rpc: Rpc) -> list[str]:
     """The images in a request, which tests write as text."""
-    return [text.split("\n")[1].removeprefix("# ") for text in _messages._texts(rpc.request.raw_input_contents[0])]
+    return [text.decode() for text in contents(rpc.request)]
 
 
 def upper(rpc: Rpc) -> Any:
@@ -185,7 +186,7 @@ def test_request(top_k: int | None) -> None:
 
 def test_places_in_messages_are_those_of_the_whole_sequence() -> None:
     batch = _core.prepare(ROUTE, [image("a"), image("b"), "none.jpg"], first=8)
-    assert batch.sources == ("image 8", "image 9", "none.jpg")
+    assert [batch.source(index) for index in range(3)] == ["image 8", "image 9", "none.jpg"]
     assert (batch.payloads, list(batch.unreadable)) == ({0: image("a"), 1: image("b")}, [2])
 
 
