@@ -42,9 +42,12 @@ class AsyncTransport(Protocol):
 class AsyncGrpcTransport:
     """One channel to one or several endpoints, made in the event loop of its first call and bound to it."""
 
-    def __init__(self, endpoints: Sequence[str], tls: Tls | None = None) -> None:
+    def __init__(
+        self, endpoints: Sequence[str], tls: Tls | None = None, compression: _channel.Compression | None = None
+    ) -> None:
         self._endpoints = endpoints
         self._tls = tls
+        self._compression = compression
         self._credentials = tls and tls.credentials()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._channel: Any = None
@@ -89,7 +92,9 @@ class AsyncGrpcTransport:
             self._loop = running
         if self._stub is None:
             # In a thread, since it may ask a name server.
-            target, options = await asyncio.to_thread(_channel.channel_of, self._endpoints, self._tls)
+            target, options = await asyncio.to_thread(
+                _channel.channel_of, self._endpoints, self._tls, self._compression
+            )
             if self._closed:
                 raise RpcFault("CANCELLED", CLOSED)
             if self._stub is None:  # or another task was faster

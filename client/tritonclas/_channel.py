@@ -7,10 +7,11 @@ import json
 import logging
 import socket
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, Literal
 
 from tritonclas._exchange import RpcFault
 from tritonclas._security import Tls
+from tritonclas.errors import InvalidRequest
 
 _LOG = logging.getLogger("tritonclas")
 
@@ -40,17 +41,31 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 Options = tuple[tuple[str, object], ...]
 
+#: How requests may be compressed, and gRPC's numbers for it (grpc_compression_algorithm).
+Compression = Literal["deflate", "gzip"]
+_ALGORITHMS: Final[dict[Compression, int]] = {"deflate": 1, "gzip": 2}
 
-def channel_of(endpoints: Sequence[str], tls: Tls | None = None) -> tuple[str, Options]:
+
+def check_compression(compression: str | None) -> None:
+    """InvalidRequest if there is none of that name."""
+    if compression is not None and compression not in _ALGORITHMS:
+        raise InvalidRequest(f"compression is {compression!r}; it must be None, {' or '.join(map(repr, _ALGORITHMS))}")
+
+
+def channel_of(
+    endpoints: Sequence[str], tls: Tls | None = None, compression: Compression | None = None
+) -> tuple[str, Options]:
     """Target and options of a gRPC channel to one endpoint, or to several in turn; RpcFault if no name resolves.
 
     A `dns:///HOST:PORT` is resolved by gRPC, again when connections are lost. Several endpoints are resolved here,
     once: gRPC has no name for a list of host names (its doc/naming.md).
     """
-    name: Options = (("grpc.ssl_target_name_override", tls.server_name),) if tls and tls.server_name else ()
+    own: Options = (("grpc.ssl_target_name_override", tls.server_name),) if tls and tls.server_name else ()
+    if compression:
+        own += (("grpc.default_compression_algorithm", _ALGORITHMS[compression]),)
     if len(endpoints) == 1:
-        return endpoints[0], (*(_SEVERAL if endpoints[0].startswith("dns:") else OPTIONS), *name)
-    return _several(endpoints), (*_SEVERAL, *name)
+        return endpoints[0], (*(_SEVERAL if endpoints[0].startswith("dns:") else OPTIONS), *own)
+    return _several(endpoints), (*_SEVERAL, *own)
 
 
 def _several(endpoints: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 from tritonclas._arguments import endpoints_of
 from tritonclas._async_transport import AsyncGrpcTransport, AsyncTransport, Workers
 from tritonclas._async_transport import carry_out as carry_out_async
+from tritonclas._channel import Compression, check_compression
 from tritonclas._exchange import Call, Exchange
 from tritonclas._retry import Retries
 from tritonclas._security import Tls, headers_of
@@ -113,10 +114,13 @@ class Client(_Connected):
         tls: Tls | None,
         headers: Mapping[str, str] | None,
         transport: Transport | None,
+        *,
+        compression: Compression | None = None,
     ) -> None:
+        check_compression(compression)
         super().__init__(url, timeout_s, tls, headers)
         self._connect: Callable[[], Transport] = (
-            partial(_same, transport) if transport else partial(GrpcTransport, self._endpoints, tls)
+            partial(_same, transport) if transport else partial(GrpcTransport, self._endpoints, tls, compression)
         )
         self._transport = self._connect()
 
@@ -159,10 +163,13 @@ class AsyncClient(_Connected):
         tls: Tls | None,
         headers: Mapping[str, str] | None,
         transport: AsyncTransport | None,
+        *,
+        compression: Compression | None = None,
     ) -> None:
+        check_compression(compression)
         super().__init__(url, timeout_s, tls, headers)
         self._connect: Callable[[], AsyncTransport] = (
-            partial(_same, transport) if transport else partial(AsyncGrpcTransport, self._endpoints, tls)
+            partial(_same, transport) if transport else partial(AsyncGrpcTransport, self._endpoints, tls, compression)
         )
         self._transport = self._connect()
         self._workers = Workers()

@@ -60,9 +60,12 @@ class Transport(Protocol):
 class GrpcTransport:
     """One channel to one or several endpoints, made for the first call and shared by all threads."""
 
-    def __init__(self, endpoints: Sequence[str], tls: Tls | None = None) -> None:
+    def __init__(
+        self, endpoints: Sequence[str], tls: Tls | None = None, compression: _channel.Compression | None = None
+    ) -> None:
         self._endpoints = endpoints
         self._tls = tls
+        self._compression = compression
         self._credentials = tls and tls.credentials()
         self._channel: Any = None
         self._stub: Any = None
@@ -99,7 +102,7 @@ class GrpcTransport:
 
     def _connect(self) -> None:
         # Without the lock, since it may ask a name server.
-        target, options = _channel.channel_of(self._endpoints, self._tls)
+        target, options = _channel.channel_of(self._endpoints, self._tls, self._compression)
         with self._lock:
             if self._closed:
                 raise RpcFault("CANCELLED", CLOSED)

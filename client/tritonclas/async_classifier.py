@@ -50,12 +50,13 @@ class AsyncClassifier(AsyncClient):
         retries: int = USUAL_RETRIES,
         labels: str | os.PathLike[str] | Sequence[str] | None = None,
         shared_memory: bool = False,
+        compression: Literal["deflate", "gzip"] | None = None,
         tls: Tls | None = None,
         headers: Mapping[str, str] | None = None,
         transport: AsyncTransport | None = None,
     ) -> None:
         self._session = session(model, preprocess, retries, labels=labels, shared_memory=shared_memory)
-        super().__init__(url, timeout_s, tls, headers, transport)
+        super().__init__(url, timeout_s, tls, headers, transport, compression=compression)
         if shared_memory:
             check_one(url)
         self.model = model

@@ -49,6 +49,9 @@ class Classifier(Client):
     `shared_memory=True` is for a client on the server's own machine: images go through shared memory instead of the
     connection, which is quicker the larger they are. Where that can't be, a warning says so, and they don't.
 
+    `compression` is of requests. It is for crops (`preprocess="client"`) on a slow network; encoded images don't get
+    smaller.
+
     `tls` encrypts the connection. `headers` go with every request, such as those of Triton's restricted protocols;
     `with_headers` adds some for a few.
 
@@ -68,12 +71,13 @@ class Classifier(Client):
         retries: int = USUAL_RETRIES,
         labels: str | os.PathLike[str] | Sequence[str] | None = None,
         shared_memory: bool = False,
+        compression: Literal["deflate", "gzip"] | None = None,
         tls: Tls | None = None,
         headers: Mapping[str, str] | None = None,
         transport: Transport | None = None,
     ) -> None:
         self._session = session(model, preprocess, retries, labels=labels, shared_memory=shared_memory)
-        super().__init__(url, timeout_s, tls, headers, transport)
+        super().__init__(url, timeout_s, tls, headers, transport, compression=compression)
         if shared_memory:
             check_one(url)
         self.model = model

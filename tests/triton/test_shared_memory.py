@@ -1,4 +1,4 @@
-"""Shared memory between a client and the real server."""
+"""Other ways of images to the real server: shared memory, and compressed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -56,6 +57,14 @@ def test_answers_are_the_same(server: EmbeddedServer, examples: dict[str, Path],
         many = [result.labels for result in client.classify_many(paths * 10, batch_size=3) if result]  # type: ignore[union-attr]
         assert many == [over_the_wire.classify(path).labels for path in paths] * 10
         assert len(on_the_server(server.url)) == 1
+
+
+@pytest.mark.parametrize("compression", ["deflate", "gzip"])
+def test_compressed_requests_are_answered_alike(
+    cropping_classifier: Classifier, server: EmbeddedServer, examples: dict[str, Path], compression: Any
+) -> None:
+    with Classifier(server.url, REAL, preprocess="client", compression=compression) as client:
+        assert client.classify(examples["cat"]) == cropping_classifier.classify(examples["cat"])
 
 
 def test_a_bad_image_does_not_hinder_the_others(server: EmbeddedServer, examples: dict[str, Path]) -> None:
