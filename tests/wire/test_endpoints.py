@@ -137,7 +137,7 @@ def test_no_name_that_can_be_resolved_is_an_error(monkeypatch: pytest.MonkeyPatc
 def test_resolving_counts_towards_the_deadline(monkeypatch: pytest.MonkeyPatch, connect: Connect) -> None:
     classifier = connect(["one:1", "other:2"])
 
-    def slow(endpoints: Any, tls: Any) -> Any:
+    def slow(*_: Any) -> Any:
         threading.Event().wait(0.3)
         return "ipv4:127.0.0.1:1", ()
 
