@@ -76,11 +76,6 @@ class SameMachine:
             except (InvalidRequest, ServerError):  # in use by what the server is still computing
                 yield Pause(_POLL_S)
 
-    @property
-    def in_use(self) -> bool:
-        """Whether the server has a region of this client's."""
-        return self._registered is not None
-
     def _ask(self, call: Call, region: Region, block: Block, request: MakeRequest) -> Exchange[Any]:
         answered = False
         try:

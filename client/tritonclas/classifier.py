@@ -99,7 +99,7 @@ class Classifier(Client):
         """Classify any number of images lazily, in order: one result for each, an ImageRejected for a bad one.
 
         Images are sent `batch_size` to a request (8 unless the model takes fewer), with at most `in_flight`
-        requests under way; no more of `images` is read than these need, and as many are read before the first result.
+        requests under way; no more of `images` is read than these need, before the first result too.
         `timeout_s` holds for each request. Whoever leaves early cancels what is under way.
         """
         check_several(images)

@@ -98,17 +98,17 @@ def test_threads_share_a_region(server: EmbeddedServer, examples: dict[str, Path
 
 
 CLIENT = """
-import sys, time
+import sys
 from tritonclas import Classifier
 client = Classifier(sys.argv[1], sys.argv[2], shared_memory=True)
 print(client.classify(sys.argv[3]).top.name, flush=True)
-time.sleep(60)
+sys.stdin.read()
 """
 
 
 def test_a_client_that_is_killed_is_cleaned_up_after(server: EmbeddedServer, examples: dict[str, Path]) -> None:
     command = [sys.executable, "-c", CLIENT, server.url, REAL, str(examples["cat"])]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         assert process.stdout.readline().strip() == "tiger cat"
         process.send_signal(signal.SIGKILL)
@@ -137,8 +137,8 @@ def test_a_server_that_is_restarted(server: EmbeddedServer, repository: Path, ex
 def test_a_process_that_ends_without_closing_leaves_nothing_here(
     server: EmbeddedServer, examples: dict[str, Path]
 ) -> None:
-    command = [sys.executable, "-c", CLIENT.replace("time.sleep(60)", ""), server.url, REAL, str(examples["cat"])]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    command = [sys.executable, "-c", CLIENT, server.url, REAL, str(examples["cat"])]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
         assert process.wait(60) == 0
     assert here(process.pid) == set()
     with Classifier(server.url, REAL, shared_memory=True) as client:

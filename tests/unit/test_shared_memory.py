@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
@@ -168,7 +169,7 @@ def test_forgotten_it_is_gone() -> None:
 
 
 HOLDER = """
-import sys, time
+import sys
 from tritonclas._shared_memory import Region
 region = Region(1 << 20)
 print(region.name, flush=True)
@@ -176,18 +177,19 @@ print(region.name, flush=True)
 """
 
 
-def holding(end: str) -> tuple[subprocess.Popen[str], str]:
-    """A process with a region, and the region's name."""
-    process = subprocess.Popen([sys.executable, "-c", HOLDER.format(end=end)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    with process.stdout:
-        return process, process.stdout.readline().strip()
+@contextlib.contextmanager
+def holding(end: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A process with a region, and the region's name; what it reads from stdin ends with the block."""
+    command = [sys.executable, "-c", HOLDER.format(end=end)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        yield process, process.stdout.readline().strip()
 
 
 def test_at_the_end_of_a_process_it_is_gone() -> None:
-    process, name = holding("")
-    assert process.wait(20) == 0
-    assert not _shared_memory.exists(name)
+    with holding("") as (process, name):
+        assert process.wait(20) == 0
+        assert not _shared_memory.exists(name)
 
 
 def test_a_forked_child_leaves_it_to_its_parent(region: Region) -> None:
@@ -200,11 +202,9 @@ def test_a_forked_child_leaves_it_to_its_parent(region: Region) -> None:
 
 
 def test_what_a_killed_process_left_behind_is_removed_and_nothing_else(region: Region) -> None:
-    process, name = holding("time.sleep(60)")
-    try:
+    with holding("sys.stdin.read()") as (process, name):
         assert _shared_memory.exists(name)
         assert name not in list(left_behind())
-    finally:
         process.send_signal(signal.SIGKILL)
         process.wait(20)
     assert _shared_memory.exists(name)

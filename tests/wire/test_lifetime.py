@@ -124,6 +124,13 @@ def test_async_clients_can_be_made_anywhere_and_closed_unused(kind: type[Any]) -
     asyncio.run(client.close())
 
 
+async def hanging(client: AsyncClassifier, hang: Hang) -> asyncio.Future[Any]:
+    """A task whose request has arrived at the server, and isn't answered."""
+    task = asyncio.ensure_future(client.classify(image(1)))
+    await asyncio.to_thread(hang.arrived.wait, 10)
+    return task
+
+
 def test_a_cancelled_task_cancels_its_request(service: Service, url: str) -> None:
     gone = threading.Event()
     hang = Hang(infer)
@@ -136,8 +143,7 @@ def test_a_cancelled_task_cancels_its_request(service: Service, url: str) -> Non
 
     async def cancel() -> None:
         async with AsyncClassifier(url, MODEL) as client:
-            task = asyncio.ensure_future(client.classify(image(1)))
-            await asyncio.to_thread(hang.arrived.wait, 10)
+            task = await hanging(client, hang)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -154,8 +160,7 @@ def test_cancelling_and_closing_at_once_is_a_cancellation(service: Service, url:
 
     async def cancel() -> bool:
         async with AsyncClassifier(url, MODEL) as client:
-            task = asyncio.ensure_future(client.classify(image(1)))
-            await asyncio.to_thread(hang.arrived.wait, 10)
+            task = await hanging(client, hang)
             task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
