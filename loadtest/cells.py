@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from loadtest.cell import Cell
+from loadtest.figures import cell_of
 from loadtest.measure import Tick, Timing, measure
 from loadtest.plan import Planned
-from loadtest.results import Cell, cell_of
 
 #: Drawing takes this process's time, which its users need.
 _REFRESH_HZ = 2

@@ -14,7 +14,7 @@ from locust import events
 
 from loadtest.pictures import EXAMPLES, read_pictures
 from loadtest.users import ClassifierUser
-from loadtest.workload import DEFAULT_TIMEOUT_S, Workload
+from loadtest.workload import DEFAULT_TIMEOUT_S, INPUTS, Workload
 from tritonclas import Classifier, TritonClasError
 
 
@@ -29,7 +29,7 @@ def add_options(parser: Any) -> None:
     parser.add_argument("--batch-size", type=_positive, default=1, help="Images a request")
     parser.add_argument("--images", default=str(EXAMPLES), help="Folder with the pictures to send")
     parser.add_argument(
-        "--preprocess", choices=("server", "client"), default="server", help="Where pictures are cropped"
+        "--input", choices=INPUTS, default="encoded", help="Encoded files, or crops (pixels); -shm: by shared memory"
     )
     parser.add_argument("--request-timeout", type=float, default=DEFAULT_TIMEOUT_S, help="Seconds for a request")
 
@@ -51,7 +51,7 @@ def _workload(options: Any) -> Workload:
         model=options.model,
         batch_size=options.batch_size,
         pictures=read_pictures(Path(options.images)),
-        preprocess=options.preprocess,
+        input=options.input,
         timeout_s=options.request_timeout,
     )
     Classifier(workload.url, workload.model).close()  # refuses what can't be an endpoint

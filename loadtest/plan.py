@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from loadtest.subjects import Subject
-from loadtest.workload import Workload
+from loadtest.workload import Input, Workload
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,14 @@ class Planned:
 
 
 def plan(
-    template: Workload, subjects: Iterable[Subject], batch_sizes: Sequence[int], users: Sequence[int]
+    template: Workload,
+    subjects: Iterable[Subject],
+    batch_sizes: Sequence[int],
+    users: Sequence[int],
+    inputs: Sequence[Input] = ("encoded",),
 ) -> list[Planned]:
-    """Every model with every batch size and every number of users; the rest of a workload is the template's."""
+    """Every model with every input, batch size and number of users; the rest of a workload is the template's."""
     return [
-        Planned(replace(template, model=subject.name, batch_size=batch_size), count, subject.synthetic)
-        for subject, batch_size, count in product(subjects, batch_sizes, users)
+        Planned(replace(template, model=subject.name, input=each, batch_size=batch_size), count, subject.synthetic)
+        for subject, each, batch_size, count in product(subjects, inputs, batch_sizes, users)
     ]

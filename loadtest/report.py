@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from loadtest.results import Cell, Header, Results
+from loadtest.cell import Cell
+from loadtest.results import Header, Results
 from tritonclas.published import published_latencies
 
 FILE = "report.md"
@@ -75,7 +76,7 @@ def _failures(cell: Cell) -> str:
 
 def conditions(header: Header, cells: Sequence[Cell]) -> list[tuple[str, str]]:
     """The header's lines: what, and its value."""
-    preprocess = sorted({cell.preprocess for cell in cells})
+    inputs = sorted({cell.input for cell in cells})
     found = [
         ("server", f"Triton {header.server_version}"),
         ("profile", header.profile),
@@ -84,7 +85,7 @@ def conditions(header: Header, cells: Sequence[Cell]) -> list[tuple[str, str]]:
         ("date", header.date),
         ("measured", f"{header.duration_s:g} s a cell after {header.warm_up_s:g} s of warm-up"),
     ]
-    return [*found, ("preprocessing", f"by the {' or the '.join(preprocess)}")] if preprocess else found
+    return [*found, ("input", ", ".join(inputs))] if inputs else found
 
 
 def markdown(results: Results) -> str:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
+from loadtest.cell import Cell, cell_from
 from loadtest.errors import LoadTestError
-from loadtest.samples import Latency, Window, failure_kinds, latency, requests_per_s
-from loadtest.workload import Preprocess, Workload
 
 FILE = "results.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """Under which conditions: `device` is the server's, `date` is in UTC and ISO 8601."""
+    """Under which conditions.
+
+    `device` is what the server runs on, `gpu` and `driver` its GPU and that one's driver where they could be asked
+    for (None otherwise, also without a GPU). `date` is in UTC and ISO 8601. `duration_s` is a window's length.
+    `pictures` and `generator` say in words what was sent and by what.
+    """
 
     server_version: str
     profile: str
@@ -27,64 +29,50 @@ class Header:
     date: str
     duration_s: float
     warm_up_s: float
+    gpu: str | None = None
+    driver: str | None = None
+    pictures: str = ""
+    generator: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
-    """One model at one batch size with so many users.
+class Objective:
+    """The highest rate that held a latency objective, found by trying rates (the sweep's open-loop cells).
 
-    `requests` counts those that ended in the window, `failures` those of them that failed and
-    `failure_kinds` these by the SDK's error class. `requests_per_s` and `images_per_s` count only answered
-    ones, and so does `latency_ms`, which is None if there was none. `synthetic` means random weights.
-    `generator_cpu_percent` is this process's share of one core; near 100 it has limited the figures.
-    A sweep measures one window and doesn't ask the server for its times: then `windows` is 1, and
-    `stable` and `server_ms` are None, which means unknown.
+    The objective: the latency's `quantile` (such as "p99") is at most `limit_ms`, and no request fails. `rate_per_s`
+    is the highest rate of requests that held it, None if none did; `broken_per_s` the lowest that didn't, None if
+    all held: then the search ended at its highest rate.
     """
 
     model: str
     batch_size: int
-    users: int
-    preprocess: Preprocess
-    synthetic: bool
-    images_per_s: float
-    requests_per_s: float
-    latency_ms: Latency | None
-    requests: int
-    failures: int
-    failure_kinds: Mapping[str, int]
-    generator_cpu_percent: float
-    server_ms: Mapping[str, float] | None = None
-    stable: bool | None = None
-    windows: int = 1
+    input: str
+    quantile: str
+    limit_ms: float
+    rate_per_s: float | None
+    broken_per_s: float | None
 
     @property
-    def title(self) -> str:
-        """How messages name it."""
-        return f"{self.model}, batch {self.batch_size}, {self.users} user{'s' * (self.users > 1)}"
-
-    @property
-    def summary(self) -> str:
-        """One line for who waits."""
-        typical = f", median {self.latency_ms.p50:.1f} ms" if self.latency_ms else ""
-        failures = f", {self.failures} of {self.requests} requests failed" if self.failures else ""
-        return f"{self.title}: {self.images_per_s:.1f} images/s{typical}{failures}"
-
-    @property
-    def failed(self) -> bool:
-        """True if no request was answered."""
-        return self.failures == self.requests
+    def images_per_s(self) -> float | None:
+        """The same rate in images."""
+        return None if self.rate_per_s is None else self.rate_per_s * self.batch_size
 
 
 @dataclass(frozen=True)
 class Results:
-    """A sweep's header and the cells that were measured, in that order."""
+    """A sweep's header, the cells that were measured, in that order, and the objectives that were searched for."""
 
     header: Header
     cells: tuple[Cell, ...] = field(default=())
+    objectives: tuple[Objective, ...] = field(default=())
 
     def with_cell(self, cell: Cell) -> Results:
-        """The same and one more cell."""
-        return replace(self, cells=(*self.cells, cell))
+        """The same and one more cell, in place of the one that was measured under the same load."""
+        return replace(self, cells=(*(other for other in self.cells if other.key != cell.key), cell))
+
+    def with_objective(self, objective: Objective) -> Results:
+        """The same and one objective more."""
+        return replace(self, objectives=(*self.objectives, objective))
 
     def write(self, folder: Path) -> None:
         """Put `results.json` into the folder; who reads it sees the old one or the new one."""
@@ -95,31 +83,12 @@ class Results:
         """What `write` has written; LoadTestError if it is something else."""
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            return cls(Header(**content["header"]), tuple(map(_cell, content["cells"])))
+            objectives = tuple(Objective(**each) for each in content.get("objectives", ()))
+            return cls(Header(**content["header"]), tuple(map(cell_from, content["cells"])), objectives)
         except OSError as error:
             raise LoadTestError(f"{path} can't be read ({error.strerror}); give the results.json of a sweep") from error
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise LoadTestError(f"{path} isn't the results.json of a sweep ({error})") from error
-
-
-def cell_of(workload: Workload, users: int, measured: Window, *, synthetic: bool, generator_cpu_percent: float) -> Cell:
-    """The figures of a window."""
-    rate = requests_per_s(measured)
-    kinds = failure_kinds(measured)
-    return Cell(
-        model=workload.model,
-        batch_size=workload.batch_size,
-        users=users,
-        preprocess=workload.preprocess,
-        synthetic=synthetic,
-        images_per_s=rate * workload.batch_size,
-        requests_per_s=rate,
-        latency_ms=latency(measured),
-        requests=len(measured.samples),
-        failures=sum(kinds.values()),
-        failure_kinds=kinds,
-        generator_cpu_percent=generator_cpu_percent,
-    )
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -130,8 +99,3 @@ def write_whole(path: Path, text: str) -> None:
         scratch.replace(path)
     except OSError as error:
         raise LoadTestError(f"{path} can't be written ({error.strerror}); give --out another folder") from error
-
-
-def _cell(content: dict[str, Any]) -> Cell:
-    taken = content["latency_ms"]
-    return Cell(**{**content, "latency_ms": None if taken is None else Latency(**taken)})

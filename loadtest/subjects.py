@@ -39,7 +39,7 @@ def why_not_ready(name: str, known: Sequence[ModelStatus]) -> str:
 
 def examine(probe: Workload) -> Subject:
     """Classify the workload's first picture and read the model's configuration."""
-    with Classifier(probe.url, probe.model, preprocess=probe.preprocess, timeout_s=probe.timeout_s) as classifier:
+    with Classifier(probe.url, probe.model, timeout_s=probe.timeout_s) as classifier:
         answer = classifier.classify(probe.pictures[0], top_k=1)
         return Subject(probe.model, classifier.max_batch_size(), answer.synthetic)
 

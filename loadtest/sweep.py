@@ -28,9 +28,9 @@ from loadtest.pictures import EXAMPLES, read_pictures
 from loadtest.plan import Planned, plan
 from loadtest.results import FILE, Header, Results, write_whole
 from loadtest.subjects import check_batch_sizes, check_ready, examine
-from loadtest.workload import DEFAULT_TIMEOUT_S, Workload
+from loadtest.workload import DEFAULT_TIMEOUT_S, INPUTS, Workload
 from tritonclas import ModelServer
-from tritonclas.cli import example, preprocess_option
+from tritonclas.cli import example
 
 #: Seconds that questions about the server itself may take.
 _QUESTION_TIMEOUT_S = 10.0
@@ -88,7 +88,15 @@ seconds = click.FloatRange(0, min_open=True)
     show_default=True,
     help="Seconds of load before a cell is measured.",
 )
-@preprocess_option
+@click.option(
+    "--inputs",
+    multiple=True,
+    default=["encoded"],
+    show_default=True,
+    callback=names,
+    metavar="NAME,...",
+    help=f"What is sent: {', '.join(INPUTS)}.",
+)
 @click.option(
     "--timeout", "timeout_s", type=seconds, default=DEFAULT_TIMEOUT_S, show_default=True, help="Seconds for a request."
 )
@@ -101,6 +109,7 @@ def main(
     models: tuple[str, ...],
     batch_sizes: tuple[int, ...],
     users: tuple[int, ...],
+    inputs: tuple[Any, ...],
     images: Path,
     out: Path,
     duration_s: float,
@@ -130,7 +139,7 @@ def main(
         duration_s=duration_s,
         warm_up_s=warm_up_s,
     )
-    sweep(plan(template, subjects, batch_sizes, users), Results(header), out)
+    sweep(plan(template, subjects, batch_sizes, users, inputs), Results(header), out)
 
 
 def check_server(url: str, models: Sequence[str]) -> str:

@@ -27,8 +27,9 @@ class ClassifierUser(User):  # type: ignore[misc]  # Locust publishes no types t
         self.classifier = Classifier(
             workload.url,
             workload.model,
-            preprocess=workload.preprocess,
+            preprocess="client" if workload.input.startswith("pixels") else "server",
             timeout_s=workload.timeout_s,
+            shared_memory=workload.input.endswith("-shm"),
             retries=0,  # a failure is to be counted, not hidden in a longer latency
         )
         self.batches = workload.batches(next(self._numbers) * workload.batch_size)

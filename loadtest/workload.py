@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Literal
 
-Preprocess = Literal["server", "client"]
+#: `encoded` files go to the ensemble, `pixels` (crops) to the network; `-shm` means through shared memory.
+Input = Literal["encoded", "pixels", "encoded-shm", "pixels-shm"]
+INPUTS: tuple[Input, ...] = ("encoded", "pixels", "encoded-shm", "pixels-shm")
 
 #: Seconds that a request may take before it counts as failed, unless the user says otherwise.
 DEFAULT_TIMEOUT_S = 60.0
@@ -21,7 +23,7 @@ class Workload:
     model: str
     batch_size: int
     pictures: tuple[bytes, ...] = field(repr=False)
-    preprocess: Preprocess = "server"
+    input: Input = "encoded"
     timeout_s: float = DEFAULT_TIMEOUT_S
 
     @property

@@ -63,15 +63,15 @@ def test_batches_take_the_pictures_in_turn():
 
 
 def test_cells_are_every_model_with_every_batch_size_with_every_number_of_users():
-    template = Workload("localhost:8001", "", 1, (b"a",), "client", 5.0)
+    template = Workload("localhost:8001", "", 1, (b"a",), "pixels", 5.0)
 
-    planned = plan(template, [Subject("A", 8, False), Subject("B", 8, True)], (1, 8), (2, 4))
+    planned = plan(template, [Subject("A", 8, False), Subject("B", 8, True)], (1, 8), (2, 4), ["pixels"])
 
     assert [(cell.workload.model, cell.workload.batch_size, cell.users, cell.synthetic) for cell in planned] == [
         *(("A", 1, 2, False), ("A", 1, 4, False), ("A", 8, 2, False), ("A", 8, 4, False)),
         *(("B", 1, 2, True), ("B", 1, 4, True), ("B", 8, 2, True), ("B", 8, 4, True)),
     ]
-    assert {(cell.workload.preprocess, cell.workload.timeout_s) for cell in planned} == {("client", 5.0)}
+    assert {(cell.workload.input, cell.workload.timeout_s) for cell in planned} == {("pixels", 5.0)}
 
 
 def status(name: str, state: str = "READY", reason: str = "") -> ModelStatus:

@@ -95,7 +95,7 @@ def test_markdown_has_the_conditions_above_and_the_notes_below():
     head, body = lines.index("- profile: t4-fp16"), lines.index("|" + " --- |" + " ---: |" * (len(COLUMNS) - 1))
     assert lines[0] == "# Load test"
     assert "- measured: 10 s a cell after 3 s of warm-up" in lines
-    assert "- preprocessing: by the server" in lines
+    assert "- input: encoded" in lines
     assert head < body < next(at for at, line in enumerate(lines) if line.startswith("- V100"))
     assert lines[body + 1].startswith("| ResNeXt101\\_32x8d\\_wsl | 4 | 2 | 20.50 |")
     assert lines[body + 1].count("|") == len(COLUMNS) + 1

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from loadtest.cell import Cell, Generator, SizeClass
 from loadtest.errors import LoadTestError
-from loadtest.results import Cell, Header, Results, cell_of, write_whole
+from loadtest.figures import cell_of
+from loadtest.results import Header, Objective, Results, write_whole
 from loadtest.samples import Latency, Sample, Window
 from loadtest.workload import Workload
 
@@ -25,7 +27,6 @@ CELL = Cell(
     model="EfficientNetB0",
     batch_size=4,
     users=2,
-    preprocess="server",
     synthetic=False,
     images_per_s=400.0,
     requests_per_s=100.0,
@@ -34,6 +35,32 @@ CELL = Cell(
     failures=1,
     failure_kinds={"ServerOverloaded": 1},
     generator_cpu_percent=12.5,
+)
+RATED = replace(
+    CELL,
+    users=None,
+    rate_per_s=100.0,
+    arrivals="poisson",
+    input="pixels-shm",
+    quantiles_ms=(10.0, 20.0, 30.0),
+    stable=True,
+    windows=3,
+    window_images_per_s=(390.0, 400.0, 410.0),
+    window_latency_ms=(20.0, 21.0, 20.5),
+    generator=Generator(cpu_percent=12.5, loop_lag_ms=0.4, late_start_ms=0.2),
+    server_ms={
+        "queue": 1.0,
+        "preprocess": 4.0,
+        "network_queue": 0.5,
+        "compute_input": 0.1,
+        "compute_infer": 12.0,
+        "compute_output": 0.1,
+    },
+    server_total_ms=18.0,
+    outside_ms=2.5,
+    batch_sizes={"4": 80, "8": 10},
+    hardware={"gpu_utilization": 0.8, "gpu_power_usage": 65.0},
+    by_size={"up to 0.3 MP": SizeClass(requests=1000, images_per_s=400.0, latency_ms=CELL.latency_ms)},
 )
 FAILED = replace(
     CELL,
@@ -46,9 +73,18 @@ FAILED = replace(
 )
 
 
-@pytest.mark.parametrize("cells", [(), (CELL,), (CELL, FAILED)])
+@pytest.mark.parametrize("cells", [(), (CELL,), (RATED, replace(FAILED, users=1))])
 def test_results_are_read_as_they_were_written(tmp_path, cells):
-    results = Results(HEADER, cells)
+    objective = Objective(
+        model="EfficientNetB0",
+        batch_size=1,
+        input="encoded",
+        quantile="p99",
+        limit_ms=50.0,
+        rate_per_s=80.0,
+        broken_per_s=None,
+    )
+    results = Results(HEADER, cells, (objective,))
 
     results.write(tmp_path)
 
@@ -61,16 +97,16 @@ def test_the_file_has_the_documented_fields(tmp_path):
 
     content = json.loads((tmp_path / "results.json").read_text())
 
-    assert set(content) == {"header", "cells"}
-    assert {"server_version", "profile", "device", "client_version", "date", "duration_s", "warm_up_s"} == set(
+    assert set(content) == {"header", "cells", "objectives"}
+    assert {"server_version", "profile", "device", "client_version", "date", "duration_s", "warm_up_s"} < set(
         content["header"]
     )
     (cell,) = content["cells"]
     assert {
         *("model", "batch_size", "users", "images_per_s", "requests_per_s", "latency_ms", "server_ms"),
         *("requests", "failures", "stable", "windows", "generator_cpu_percent"),
-        *("preprocess", "synthetic", "failure_kinds"),
-    } == set(cell)
+        *("input", "synthetic", "failure_kinds"),
+    } < set(cell)
     assert set(cell["latency_ms"]) == {"avg", "p50", "p90", "p95", "p99", "max"}
     assert (cell["server_ms"], cell["stable"], cell["windows"]) == (None, None, 1)
 
@@ -110,12 +146,12 @@ def test_a_file_that_isnt_there(tmp_path):
 
 
 def test_a_cell_counts_images_and_keeps_failures_apart():
-    workload = Workload("localhost:8001", "EfficientNetB0", 4, (b"",), preprocess="client")
+    workload = Workload("localhost:8001", "EfficientNetB0", 4, (b"",), input="pixels")
     samples = [Sample(1.0, 30.0), Sample(2.0, 10.0, "ServerOverloaded"), Sample(4.0, 40.0)]
 
     cell = cell_of(workload, 2, Window(samples, 0.0), synthetic=True, generator_cpu_percent=3.5)
 
-    assert (cell.model, cell.batch_size, cell.users, cell.preprocess) == ("EfficientNetB0", 4, 2, "client")
+    assert (cell.model, cell.batch_size, cell.users, cell.input) == ("EfficientNetB0", 4, 2, "pixels")
     assert (cell.requests_per_s, cell.images_per_s) == (0.5, 2.0)
     assert (cell.requests, cell.failures, cell.failure_kinds) == (3, 1, {"ServerOverloaded": 1})
     assert cell.latency_ms is not None

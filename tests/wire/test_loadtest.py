@@ -110,11 +110,11 @@ def test_a_cell_of_failures_only_has_no_latency_and_ends_with_status_1(tmp_path)
 def test_pictures_cropped_by_the_client_go_to_the_network(tmp_path):
     servicer = SlowServicer(0.01)
 
-    done = sweep(servicer, tmp_path, preprocess="client", batch_sizes="2")
+    done = sweep(servicer, tmp_path, inputs="pixels", batch_sizes="2")
 
     assert done.returncode == 0, done.stderr
     assert set(servicer.batches) == {(f"{MODEL}_net", 2)}
-    assert results(tmp_path)["cells"][0]["preprocess"] == "client"
+    assert results(tmp_path)["cells"][0]["input"] == "pixels"
 
 
 def test_what_was_measured_before_ctrl_c_is_kept_and_reported(tmp_path):
