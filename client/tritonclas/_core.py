@@ -6,24 +6,21 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from tritonclas import _messages, images
 from tritonclas._exchange import Call, Exchange, Pause
-from tritonclas._same_machine import SameMachine
+from tritonclas._route import Payload, Route
 from tritonclas.errors import (
     DeadlineExceeded,
     ImageRejected,
     InvalidRequest,
     ModelNotFound,
     ModelNotReady,
-    ServerError,
     ServerUnavailable,
 )
 from tritonclas.images import ImageSource
-from tritonclas.preprocess import BadImage, Pixels, Preprocessing, parse_rejections
+from tritonclas.preprocess import BadImage, parse_rejections
 from tritonclas.results import ModelStatistics, ModelStatus, Timing
 
 T = TypeVar("T")
@@ -35,64 +32,7 @@ _IDS = random.Random()  # noqa: S311  nothing is secret about them
 os.register_at_fork(after_in_child=_IDS.seed)
 
 
-@dataclass(frozen=True)
-class ModelFacts:
-    """What a model's configuration on the server says.
-
-    `network` is the name of the network alone and `preprocessing` what must be done for it; both are
-    None for a model that isn't an ensemble of this project's kind.
-    """
-
-    max_batch_size: int
-    classes: int
-    network: str | None = None
-    preprocessing: Preprocessing | None = None
-
-
-def model_facts(call: Call) -> Exchange[ModelFacts]:
-    """Read the configuration of the call's model and, of an ensemble, of its preprocessing."""
-    config = yield from _config(call, call.model or "")
-    facts = ModelFacts(max(1, config.max_batch_size), config.output[0].dims[0])
-    steps = [step.model_name for step in config.ensemble_scheduling.step]
-    if len(steps) != 2:
-        return facts
-    parameters = (yield from _config(call, steps[0])).parameters
-    try:
-        preprocessing = Preprocessing.from_parameters({key: each.string_value for key, each in parameters.items()})
-    except ValueError as error:
-        raise call.error(ServerError, f"{steps[0]} has no usable preprocessing parameters ({error})") from error
-    return ModelFacts(facts.max_batch_size, facts.classes, steps[1], preprocessing)
-
-
-def _config(call: Call, name: str) -> Exchange[Any]:
-    return (yield from call.rpc("ModelConfig", _messages.config_of(name))).config
-
-
-Payload = bytes | Pixels
 Read = Callable[[Any, str, Timing], Sequence[T]]
-
-
-@dataclass(frozen=True)
-class Route:
-    """How images get to a model: the name that requests go to, what is made of an image, and of several a request."""
-
-    target: str
-    prepare: Callable[[ImageSource], Payload]
-    tensor: Callable[[Sequence[Any]], _messages.Tensor]
-    memory: SameMachine | None = None
-
-
-def server_side(model: str, memory: SameMachine | None = None) -> Route:
-    """Encoded files to the ensemble, which preprocesses them."""
-    return Route(model, images.encoded, _messages.encoded_tensor, memory)
-
-
-def client_side(call: Call, facts: ModelFacts, memory: SameMachine | None = None) -> Route:
-    """Crops to the network alone; InvalidRequest for a model whose configuration doesn't say how to make them."""
-    if facts.network is None or facts.preprocessing is None:
-        raise call.error(InvalidRequest, "it isn't an ensemble with preprocessing; use preprocess='server'")
-    crop = partial(images.crop, preprocessing=facts.preprocessing)
-    return Route(facts.network, crop, _messages.pixels_tensor, memory)
 
 
 class Batch(NamedTuple):

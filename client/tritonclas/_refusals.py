@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+import numpy as np
+
 #: Modules whose arrays must be brought to numpy first, and how that is written.
 _TENSORS: Final = {
     "torch": "tensor.cpu().numpy()",
@@ -18,21 +20,41 @@ _TENSORS: Final = {
 
 def refusal(source: object) -> str:
     """Why that can't be classified, and what to give instead."""
-    home, name = type(source).__module__, type(source).__qualname__
-    shape, dtype = getattr(source, "shape", None), getattr(source, "dtype", None)
-    if home.partition(".")[0] in _TENSORS and shape is not None:
-        advice = _advice(str(dtype).rpartition(".")[2], tuple(shape))
-        return f"a {home}.{name} isn't an image; give {_TENSORS[home.partition('.')[0]]}{advice}"
+    if array := _as_array(source):
+        return f"a {_kind(source)} isn't an image; give {array}"
     return (
-        f"a {home}.{name} isn't an image; give a path, encoded bytes, "
+        f"a {_kind(source)} isn't an image; give a path, encoded bytes, "
         "a binary file, a PIL.Image or a uint8 array [height, width, 3]"
     )
+
+
+def refusal_as_crop(source: object, side: int) -> str:
+    """Why that isn't a crop of `side` pixels a side that is sent as it is, and what to give instead."""
+    wanted = f"preprocess='none' takes uint8 [{side}, {side}, 3]"
+    if isinstance(source, np.ndarray):
+        advice = _advice(str(source.dtype), source.shape) if all(source.shape) else ""
+        return f"the array is {source.dtype} {list(source.shape)}; {wanted}{advice}"
+    if array := _as_array(source):
+        return f"a {_kind(source)} isn't an array; {wanted}: {array}"
+    return f"a {_kind(source)} isn't an array; {wanted}, and 'client' or 'server' what isn't cropped yet"
 
 
 def refusal_of_array(dtype: Any, shape: Sequence[int]) -> str:
     """Why an array of that kind can't be classified, and how to make it one that can."""
     advice = _advice(str(dtype), tuple(shape)) if all(shape) else ""
     return f"the array is {dtype} {list(shape)}; it must be uint8 [height, width, 3], RGB in 0..255{advice}"
+
+
+def _kind(source: object) -> str:
+    return f"{type(source).__module__}.{type(source).__qualname__}"
+
+
+def _as_array(source: object) -> str | None:
+    """How an array is made of another library's tensor; None if it isn't one."""
+    way, shape = _TENSORS.get(type(source).__module__.partition(".")[0]), getattr(source, "shape", None)
+    if way is None or shape is None:
+        return None
+    return way + _advice(str(getattr(source, "dtype", None)).rpartition(".")[2], tuple(shape))
 
 
 def _advice(dtype: str, shape: tuple[int, ...]) -> str:

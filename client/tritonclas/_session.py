@@ -16,14 +16,15 @@ from tritonclas._arguments import check_counts
 from tritonclas._exchange import Call, Exchange, Prepare
 from tritonclas._labels import names_of
 from tritonclas._retry import MAX_RETRIES, Retries
+from tritonclas._route import ModelFacts, Route, client_side, model_facts, ready_made, server_side
 from tritonclas._same_machine import SameMachine
 from tritonclas._tracing import call_span
 from tritonclas.errors import AccessDenied, ImageRejected, InvalidRequest
-from tritonclas.images import ImageSource, is_sent_as_it_is
+from tritonclas.images import ImageSource
 from tritonclas.results import Classification
 
 T = TypeVar("T")
-Place = Literal["server", "client"]
+Place = Literal["server", "client", "none"]
 Labels = Union[str, "os.PathLike[str]", Sequence[str], None]
 
 #: Images a request unless the caller says otherwise: the largest batch that the published tables measure.
@@ -32,8 +33,8 @@ USUAL_BATCH_SIZE = 8
 
 def session(model: str, preprocess: Place, retries: int, *, labels: Labels, shared_memory: bool) -> Session:
     """What a client is asked for; InvalidRequest if it makes no sense."""
-    if preprocess not in ("server", "client"):
-        raise InvalidRequest(f"preprocess is {preprocess!r}; it must be 'server' or 'client'")
+    if preprocess not in ("server", "client", "none"):
+        raise InvalidRequest(f"preprocess is {preprocess!r}; it must be 'server', 'client' or 'none'")
     if not 0 <= retries <= MAX_RETRIES:
         raise InvalidRequest(f"retries is {retries}; it must be from 0 to {MAX_RETRIES}")
     return Session(model, preprocess, Retries(retries), names_of(labels), SameMachine() if shared_memory else None)
@@ -48,8 +49,8 @@ class Session:
     retries: Retries
     names: tuple[str, ...] | None = None
     memory: SameMachine | None = None
-    _facts: _core.ModelFacts | None = field(default=None, init=False)
-    _route: _core.Route | None = field(default=None, init=False)
+    _facts: ModelFacts | None = field(default=None, init=False)
+    _route: Route | None = field(default=None, init=False)
 
     def classify(
         self, call: Call, images: Sequence[ImageSource], first: int, top_k: int
@@ -68,10 +69,10 @@ class Session:
             rows += _core.only((yield from self._answer(call, part, first, None, _messages.probabilities)))
         return np.stack(rows) if rows else np.empty((0, facts.classes), np.float32)
 
-    def facts(self, call: Call) -> Exchange[_core.ModelFacts]:
+    def facts(self, call: Call) -> Exchange[ModelFacts]:
         """The model's configuration, read once."""
         if self._facts is None:
-            self._facts = yield from _core.model_facts(call)
+            self._facts = yield from model_facts(call)
         return self._facts
 
     def release(self, call: Call) -> Exchange[None]:
@@ -97,18 +98,18 @@ class Session:
         with call_span(self.model, len(images)) as call.span:
             route = yield from self._its_route(call)
             call.check_time()
-            quick = self.preprocess == "server" and all(is_sent_as_it_is(image) for image in images)
-            batch = yield Prepare(partial(_core.prepare, route, images, first), quick)
+            batch = yield Prepare(partial(_core.prepare, route, images, first), all(map(route.quick, images)))
             return (yield from _core.infer(call, route, batch, top_k, read))
 
-    def _its_route(self, call: Call) -> Exchange[_core.Route]:
+    def _its_route(self, call: Call) -> Exchange[Route]:
         if self._route is None:
             if self.names:
                 yield from self._check_names(call, len(self.names))
             if self.preprocess == "server":
-                self._route = _core.server_side(self.model, self.memory)
+                self._route = server_side(self.model, self.memory)
             else:
-                self._route = _core.client_side(call, (yield from self.facts(call)), self.memory)
+                to_network = client_side if self.preprocess == "client" else ready_made
+                self._route = to_network(call, (yield from self.facts(call)), self.memory)
         return self._route
 
     def _check_names(self, call: Call, count: int) -> Exchange[None]:

@@ -45,7 +45,7 @@ class AsyncClassifier(AsyncClient):
         url: str | Sequence[str],
         model: str,
         *,
-        preprocess: Literal["server", "client"] = "server",
+        preprocess: Literal["server", "client", "none"] = "server",
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retries: int = USUAL_RETRIES,
         labels: str | os.PathLike[str] | Sequence[str] | None = None,

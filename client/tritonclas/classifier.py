@@ -38,7 +38,8 @@ class Classifier(Client):
 
     With `preprocess="server"` the encoded files are sent to the ensemble; with `"client"` they are decoded and cropped
     here and the crops are sent to the network: less work for the server, and fewer bytes where files are large. Both
-    give the same answers.
+    give the same answers. With `"none"` the images are crops already, uint8 arrays [crop, crop, 3] (RGB) of the size
+    that the network takes, and are sent as they are.
 
     `timeout_s` is the total time in seconds that a call may take. Within it, a request that nobody answered is sent
     again, at most `retries` times and after a random pause; one that an overloaded server refused is not.
@@ -49,8 +50,8 @@ class Classifier(Client):
     `shared_memory=True` is for a client on the server's own machine: images go through shared memory instead of the
     connection, which is quicker the larger they are. Where that can't be, a warning says so, and they don't.
 
-    `compression` is of requests. It is for crops (`preprocess="client"`) on a slow network; encoded images don't get
-    smaller.
+    `compression` is of requests. It is for crops (`preprocess="client"` or `"none"`) on a slow network; encoded images
+    don't get smaller.
 
     `tls` encrypts the connection. `headers` go with every request, such as those of Triton's restricted protocols;
     `with_headers` adds some for a few.
@@ -66,7 +67,7 @@ class Classifier(Client):
         url: str | Sequence[str],
         model: str,
         *,
-        preprocess: Literal["server", "client"] = "server",
+        preprocess: Literal["server", "client", "none"] = "server",
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retries: int = USUAL_RETRIES,
         labels: str | os.PathLike[str] | Sequence[str] | None = None,

@@ -14,7 +14,7 @@ from PIL import Image
 
 from tritonclas._converted import FORMATS as CONVERTED
 from tritonclas._converted import looks_convertible, png_of_file, png_of_image
-from tritonclas._refusals import refusal, refusal_of_array
+from tritonclas._refusals import refusal, refusal_as_crop, refusal_of_array
 from tritonclas.preprocess import (
     LARGEST_MAX_PIXELS,
     BadImage,
@@ -72,6 +72,18 @@ def crop(source: ImageSource, preprocessing: Preprocessing) -> Pixels:
         return preprocessing(content)
     except UnknownFormat as unknown:
         return preprocessing(_converted(content, unknown))
+
+
+def crop_as_it_is(source: ImageSource, side: int) -> Pixels:
+    """A crop that the caller has made, uint8 [side, side, 3], copied only if it isn't contiguous; else BadImage."""
+    if isinstance(source, np.ndarray) and source.dtype == np.uint8 and source.shape == (side, side, 3):
+        return np.ascontiguousarray(source)
+    raise BadImage(refusal_as_crop(source, side))
+
+
+def is_taken_without_a_copy(source: ImageSource) -> bool:
+    """Whether `crop_as_it_is` only looks at an image."""
+    return not isinstance(source, np.ndarray) or source.flags.c_contiguous
 
 
 def _converted(content: bytes, unknown: UnknownFormat) -> bytes:

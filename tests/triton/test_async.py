@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from scripts.embedded import EmbeddedServer
-from scripts.photographs import EXAMPLES
+from scripts.photographs import EXAMPLES, photographs
 from tests.triton.commands import wait_for
 from tests.triton.conftest import REAL, SYNTHETIC
 from tritonclas import (
@@ -24,6 +24,7 @@ from tritonclas import (
     InvalidRequest,
     ModelNotReady,
     ModelServer,
+    zoo,
 )
 
 PICTURES = sorted(EXAMPLES.glob("*.jpg"))
@@ -44,6 +45,16 @@ def test_both_kinds_of_client_answer_the_same(server, preprocess):
         for one, other in zip(many, client.classify_many(sources, batch_size=2), strict=True):
             assert (one == other) or (one.source, one.reason) == (other.source, other.reason)
         np.testing.assert_array_equal(probabilities, client.probabilities(PICTURES))
+
+
+def test_ready_crops_are_answered_the_same(server, cropping_classifier):
+    crops = photographs(zoo.find(REAL), EXAMPLES)
+
+    async def ask() -> list[Classification | ImageRejected]:
+        async with AsyncClassifier(server.url, REAL, preprocess="none") as client:
+            return [result async for result in client.classify_many(crops, batch_size=2)]
+
+    assert asyncio.run(ask()) == list(cropping_classifier.classify_many(PICTURES, batch_size=2))
 
 
 def test_the_server_is_looked_after_the_same(server):

@@ -13,7 +13,7 @@ from scripts.photographs import EXAMPLES, photographs
 from scripts.repository import onnx_path
 from tests.triton.commands import wait_for
 from tests.triton.conftest import REAL, SYNTHETIC
-from tritonclas import Classification, Classifier, ImageRejected, ModelServer, zoo
+from tritonclas import Classification, Classifier, ImageRejected, InvalidRequest, ModelServer, zoo
 from tritonclas.published import imagenet_labels
 
 PICTURES = sorted(EXAMPLES.glob("*.jpg"))
@@ -44,6 +44,29 @@ def test_ensemble_client_side_and_local_onnx_runtime_agree(classifier, cropping_
     np.testing.assert_array_equal(through_ensemble, cropping_classifier.probabilities(PICTURES))
     np.testing.assert_allclose(through_ensemble, local, atol=1e-5)
     assert (through_ensemble.argsort()[:, -5:] == local.argsort()[:, -5:]).all()
+
+
+@pytest.mark.parametrize("shared_memory", [False, True])
+def test_ready_crops_are_answered_as_those_that_the_client_makes(server, cropping_classifier, shared_memory):
+    crops = photographs(zoo.find(REAL), EXAMPLES)
+    with Classifier(server.url, REAL, preprocess="none", shared_memory=shared_memory) as client:
+        assert client.classify(crops[0]) == cropping_classifier.classify(PICTURES[0])
+        found = client.probabilities(np.stack(crops))
+        first, path, second, small = client.classify_many([crops[0], PICTURES[1], crops[1], crops[2][:100]])
+    np.testing.assert_array_equal(found, cropping_classifier.probabilities(PICTURES))
+    assert [first, second] == list(cropping_classifier.classify_many(PICTURES[:2]))
+    assert f"{PICTURES[1]}: a pathlib." in str(path)
+    assert str(small) == "image 3: the array is uint8 [100, 224, 3]; preprocess='none' takes uint8 [224, 224, 3]"
+
+
+def test_ready_crops_for_a_network_that_is_named_itself(server):
+    (crop, *_) = photographs(zoo.find(REAL), EXAMPLES)
+    why = "isn't an ensemble with preprocessing, which preprocess='none' needs"
+    with (
+        Classifier(server.url, f"{REAL}_net", preprocess="none") as client,
+        pytest.raises(InvalidRequest, match=why),
+    ):
+        client.classify(crop)
 
 
 @pytest.mark.parametrize("client", ["classifier", "cropping_classifier"])

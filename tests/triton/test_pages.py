@@ -27,7 +27,16 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 #: What the output of a page's blocks must have in it, in this order.
 SAID = {
-    "quickstart": ["tiger cat", "'request_id'", "channels last", "(2, 1000) float32", '"labels"', "READY"],
+    "quickstart": [
+        "tiger cat",
+        "'request_id'",
+        "channels last",
+        "(2, 1000) float32",
+        "(224, 224, 3) uint8",
+        "tiger cat\nmissile",
+        '"labels"',
+        "READY",
+    ],
     "bulk": ["rejected: photos/text.jpg", "answers.jsonl: 3 images classified, 0 rejected", "answers.parquet: 3"],
     "asyncio": ["tiger cat missile", "<Classification by EfficientNetLite0"],
     "deadlines_and_errors": [
@@ -39,8 +48,13 @@ SAID = {
     ],
     "security": ["tiger cat", "EfficientNetLite0", "EfficientNetLite0"],
     "same_machine": ["tiger cat", "missile"],
-    "own_model": ["my_flowers: published", "my_flowers", "by my_flowers version 1", "8", "Rose"],
-    "observability": ["Timing(", "Counters(requests=", "EfficientNetLite0_net", '"name": "classify EfficientNetLite0"'],
+    "own_model": ["my_flowers: published", "my_flowers", "by my_flowers version 1", "8", "Rose", "Preprocessing("],
+    "observability": [
+        "Timing(",
+        "Counters(requests=",
+        "EfficientNetLite0_net",
+        '"name": "classify EfficientNetLite0"',
+    ],
 }
 
 

@@ -39,6 +39,7 @@ USAGE_ERRORS = {
     "top-k of words": (["classify", "cat.jpg", "--model", "X", "--top-k", "all"], "'all' is not a valid integer"),
     "no time": (["classify", "cat.jpg", "--model", "X", "--timeout", "0"], "0.0 is not in the range"),
     "where": (["classify", "cat.jpg", "--model", "X", "--preprocess", "gpu"], "'gpu' is not one of"),
+    "files aren't crops": (["classify", "cat.jpg", "--model", "X", "--preprocess", "none"], "'none' is not one of"),
     "unknown command": (["clasify"], "No such command 'clasify'"),
     "unknown option": (["models", "--jsn"], "No such option"),
 }

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import pytest
 from tritonclient.grpc import model_config_pb2, service_pb2
 
 from tests.pictures import saying as image
 from tests.wire.scripted import contents
-from tritonclas import _core, errors
+from tritonclas import _core, _route, errors
 from tritonclas._exchange import Call, Deadline, Exchange, Pause, Rpc, RpcFault
 from tritonclas.preprocess import Preprocessing, describe_rejections
 
@@ -54,7 +55,7 @@ class World:
         return self.answer(step)
 
 
-ROUTE = _core.server_side("EfficientNetB0")
+ROUTE = _route.server_side("EfficientNetB0")
 
 
 def images_of(rpc: Rpc) -> list[str]:
@@ -209,26 +210,30 @@ GOOD = {"resize_short": "256", "crop": "224", "interpolation": "linear"}
 
 def test_facts_of_an_ensemble() -> None:
     world = World(configs(**GOOD))
-    facts = world.drive(_core.model_facts(world.call()))
-    assert facts == _core.ModelFacts(32, 1000, "net", Preprocessing(256, 224, "linear"))
+    facts = world.drive(_route.model_facts(world.call()))
+    assert facts == _route.ModelFacts(32, 1000, "net", Preprocessing(256, 224, "linear"))
     assert [rpc.request.name for rpc in world.rpcs] == ["EfficientNetB0", "first"]
-    route = _core.client_side(world.call(), facts)
-    assert route.target == "net"
+    crop = np.zeros((224, 224, 3), np.uint8)
+    for way, quick in [(_route.client_side, False), (_route.ready_made, True)]:
+        route = way(world.call(), facts)
+        assert (route.target, route.quick(crop)) == ("net", quick)
 
 
 def test_a_model_alone_cannot_be_preprocessed_for() -> None:
     world = World(configs())
-    facts = world.drive(_core.model_facts(world.call("net")))
+    facts = world.drive(_route.model_facts(world.call("net")))
     assert (facts.classes, facts.network, facts.preprocessing) == (7, None, None)
-    with pytest.raises(errors.InvalidRequest, match=r"net at host:8001: .*preprocess='server'"):
-        _core.client_side(world.call("net"), facts)
+    for way, named in [(_route.client_side, "client"), (_route.ready_made, "none")]:
+        why = f"net at host:8001: it isn't an ensemble .* preprocess='{named}' needs; use preprocess='server'"
+        with pytest.raises(errors.InvalidRequest, match=why):
+            way(world.call("net"), facts)
 
 
 @pytest.mark.parametrize("change", [{"crop": "a"}, {"crop": "300"}, {"interpolation": "area"}, {"resize_short": ""}])
 def test_unusable_preprocessing_parameters(change: dict[str, str]) -> None:
     world = World(configs(**GOOD | change))
     with pytest.raises(errors.ServerError, match="first has no usable preprocessing parameters"):
-        world.drive(_core.model_facts(world.call()))
+        world.drive(_route.model_facts(world.call()))
 
 
 NOT_YET = [UNAVAILABLE, RpcFault("DEADLINE_EXCEEDED", ""), RpcFault("NOT_FOUND", "has no available versions"), False]

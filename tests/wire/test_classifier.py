@@ -78,6 +78,38 @@ def test_client_side_preprocessing(service: Service, url: str, connect: Connect)
     assert results[0].model == MODEL
 
 
+def test_ready_crops_are_sent_as_they_are(service: Service, url: str, connect: Connect) -> None:
+    crops = [noise(CROP, CROP), noise(CROP, CROP)[::-1], np.full((CROP, CROP, 3), 7, np.uint8)]
+    classifier = connect(url, preprocess="none")
+    results = list(classifier.classify_many(crops, top_k=1))
+    (request,) = service.asked("ModelInfer")
+    tensor = request.inputs[0]
+    assert (request.model_name, tensor.name, tensor.datatype) == (f"{MODEL}_net", "pixels", "UINT8")
+    assert list(tensor.shape) == [3, CROP, CROP, 3]
+    assert request.raw_input_contents[0] == b"".join(crop.tobytes() for crop in crops)
+    assert classes(results) == [int(crop.flat[0]) for crop in crops]
+    assert classifier.probabilities(np.stack(crops)).argmax(axis=1).tolist() == classes(results)
+    assert len(service.asked("ModelConfig")) == 2
+
+
+def test_what_isnt_a_ready_crop_does_not_hinder_the_others(service: Service, url: str, connect: Connect) -> None:
+    crop = np.full((CROP, CROP, 3), 7, np.uint8)
+    *others, float_one = [image(1), "cat.jpg", noise(100, 100), crop / 255]
+    results = list(connect(url, preprocess="none").classify_many([crop, *others, crop, float_one], top_k=1))
+    assert [result.top.index for result in results if not isinstance(result, ImageRejected)] == [7, 7]
+    assert len(service.asked("ModelInfer")) == 1
+    wanted = "preprocess='none' takes uint8 [224, 224, 3]"
+    uncropped = f"isn't an array; {wanted}, and 'client' or 'server' what isn't cropped yet"
+    assert [str(result) for result in results[1:4]] == [
+        f"image 1: a builtins.bytes {uncropped}",
+        f"cat.jpg: a builtins.str {uncropped}",
+        f"image 3: the array is uint8 [100, 100, 3]; {wanted}",
+    ]
+    assert str(results[5]).startswith(f"image 5: the array is float64 [224, 224, 3]; {wanted}: (pixels * 255).round()")
+    with pytest.raises(ImageRejected, match=r"image 0: the array is uint8 \[100, 100, 3\]"):
+        connect(url, preprocess="none").classify(noise(100, 100))
+
+
 def test_the_configuration_is_read_once(service: Service, url: str, connect: Connect) -> None:
     classifier = connect(url, preprocess="client")
     for _ in range(3):
@@ -194,5 +226,5 @@ def test_closing_ends_what_is_under_way(service: Service, classifier: Classifier
 
 @pytest.mark.parametrize("preprocess", ["gpu", None])
 def test_where_to_preprocess(connect: Connect, preprocess: Any) -> None:
-    with pytest.raises(InvalidRequest, match="must be 'server' or 'client'"):
+    with pytest.raises(InvalidRequest, match="must be 'server', 'client' or 'none'"):
         connect("localhost:8001", preprocess=preprocess)

@@ -16,7 +16,7 @@ import grpc
 import pytest
 from tritonclient.grpc import service_pb2 as pb
 
-from tests.wire.scripted import MODEL, Hang, Service, image, infer, refuse
+from tests.wire.scripted import CROP, MODEL, Hang, Service, image, infer, refuse
 from tritonclas import (
     AsyncClassifier,
     Classifier,
@@ -107,6 +107,16 @@ def test_crops_go_through_memory(mapped: Mapped, connect: Connect, url: str) -> 
     client = connect(url, shared_memory=True, preprocess="client")
     assert client.classify(np.full((8, 8, 3), 5, np.uint8)).top.index == 5
     assert len(mapped.placed) == 1
+
+
+def test_ready_crops_go_through_memory(service: Service, mapped: Mapped, connect: Connect, url: str) -> None:
+    import numpy as np
+
+    client = connect(url, shared_memory=True, preprocess="none")
+    crops = np.stack([np.full((CROP, CROP, 3), number, np.uint8) for number in range(3)])
+    assert client.probabilities(crops).argmax(axis=1).tolist() == [0, 1, 2]
+    assert len(mapped.placed) == 1
+    assert on_the_wire(service) == [0]
 
 
 @pytest.mark.parametrize(
