@@ -228,10 +228,12 @@ def model_statistics(response: Any) -> list[ModelStatistics]:
             executions=stats.execution_count,
             successes=stats.inference_stats.success.count,
             failures=stats.inference_stats.fail.count,
+            success_s=stats.inference_stats.success.ns * _NS,
             queue_s=stats.inference_stats.queue.ns * _NS,
             compute_input_s=stats.inference_stats.compute_input.ns * _NS,
             compute_infer_s=stats.inference_stats.compute_infer.ns * _NS,
             compute_output_s=stats.inference_stats.compute_output.ns * _NS,
+            batch_sizes={each.batch_size: each.compute_infer.count for each in stats.batch_stats},
         )
         for stats in response.model_stats
     ]

@@ -42,7 +42,7 @@ def example(command: str) -> str:
 _SECONDS = click.FloatRange(0, min_open=True)
 
 #: Columns that the widest table needs; a narrower terminal breaks its lines, which is better than cutting names.
-_TABLE_WIDTH = 110
+_TABLE_WIDTH = 120
 
 preprocess_option = click.option(
     "--preprocess",
@@ -198,18 +198,25 @@ def models(*, connection: Connection, everything: bool, as_json: bool) -> None:
 @connection_options
 @json_option
 def stats(name: str | None, *, connection: Connection, as_json: bool) -> None:
-    """Show what a model, or every loaded one, has done: counts, and mean times of a request in ms."""
+    """Show what a model, or every loaded one, has done: counts, and mean times of a request in ms.
+
+    "total" is from its arrival to its answer. Of one model, also how often how many images were computed at once; of an
+    ensemble, how many came with a request.
+    """
     with connection.server() as server:
         found = server.statistics(name)
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], indent=2))
         return
-    columns = ("model", "images", "batches", "requests", "failed", "queue ms", "input ms", "infer ms", "output ms")
-    _print_table(columns, [_stats_row(each) for each in found])
+    times = ("total ms", "queue ms", "input ms", "infer ms", "output ms")
+    _print_table(("model", "images", "batches", "requests", "failed", *times), [_stats_row(each) for each in found])
+    for each in found if name else ():
+        if each.batch_sizes:
+            _print_table(("images at once", "batches"), [map(str, size) for size in sorted(each.batch_sizes.items())])
 
 
 def _stats_row(stats: ModelStatistics) -> tuple[str, ...]:
-    times = (stats.queue_s, stats.compute_input_s, stats.compute_infer_s, stats.compute_output_s)
+    times = (stats.success_s, stats.queue_s, stats.compute_input_s, stats.compute_infer_s, stats.compute_output_s)
     counts = (stats.inferences, stats.executions, stats.successes, stats.failures)
     means = (f"{1000 * total / stats.successes:.2f}" if stats.successes else "-" for total in times)
     return stats.name, *map(str, counts), *means

@@ -102,7 +102,12 @@ class ModelStatus:
 
 @dataclass(frozen=True, slots=True)
 class ModelStatistics:
-    """What a model has done since it was loaded: counts, and total times in seconds of its successful requests."""
+    """What a model has done since it was loaded: counts, and total times in seconds of its successful requests.
+
+    `success_s` is their time on the server from arrival to answer, which of an ensemble is that of all its steps.
+    `batch_sizes` says of each number of images how many executions computed so many at once. An ensemble computes
+    nothing itself, and has its requests there, as they came.
+    """
 
     name: str
     version: str
@@ -110,15 +115,22 @@ class ModelStatistics:
     executions: int
     successes: int
     failures: int
+    success_s: float
     queue_s: float
     compute_input_s: float
     compute_infer_s: float
     compute_output_s: float
+    batch_sizes: Mapping[int, int] = field(hash=False)
 
     @property
     def average_batch_size(self) -> float:
         """Images that were computed at once, on average; 0 before the first."""
         return self.inferences / self.executions if self.executions else 0.0
+
+    @property
+    def average_success_s(self) -> float:
+        """Seconds from a request's arrival to its answer, on average; 0 before the first."""
+        return self._average_s(self.success_s)
 
     @property
     def average_queue_s(self) -> float:

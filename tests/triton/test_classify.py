@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from scripts.photographs import EXAMPLES, photographs
 from scripts.repository import onnx_path
 from tests.triton.commands import wait_for
 from tests.triton.conftest import REAL, SYNTHETIC
-from tritonclas import Classification, Classifier, ImageRejected, InvalidRequest, ModelServer, zoo
+from tritonclas import Classification, Classifier, ImageRejected, InvalidRequest, ModelServer, ModelStatistics, zoo
 from tritonclas.published import imagenet_labels
 
 PICTURES = sorted(EXAMPLES.glob("*.jpg"))
@@ -127,6 +128,27 @@ def test_requests_that_wait_are_batched(server, classifier):
     wait_for(lambda: counts()[0] >= inferences + 64)  # Triton counts a batch a moment after it has answered it
     after = counts()
     assert after[1] - executions < after[0] - inferences
+
+
+def test_statistics_say_how_long_requests_took_and_how_many_images_were_computed_at_once(server, classifier):
+    def statistics() -> tuple[ModelStatistics, ModelStatistics]:
+        with ModelServer(server.url) as control:
+            return control.statistics(REAL)[0], control.statistics(f"{REAL}_net")[0]
+
+    before, network_before = statistics()
+    begin_s = time.monotonic()
+    for _ in range(3):
+        classifier.probabilities(PICTURES[:2] * 2)
+    took_s = time.monotonic() - begin_s
+    wait_for(lambda: statistics()[1].inferences >= network_before.inferences + 12)
+    ensemble, network = statistics()
+    for after, then in ((ensemble, before), (network, network_before)):
+        assert after.batch_sizes[4] == then.batch_sizes.get(4, 0) + 3
+        assert sum(after.batch_sizes.values()) == after.executions
+        assert sum(size * times for size, times in after.batch_sizes.items()) == after.inferences
+    success_s = network.success_s - network_before.success_s
+    assert 0 < network.compute_infer_s - network_before.compute_infer_s < success_s
+    assert success_s < ensemble.success_s - before.success_s < took_s
 
 
 def test_a_synthetic_model_says_so(server):

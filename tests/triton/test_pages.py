@@ -53,6 +53,7 @@ SAID = {
         "Timing(",
         "Counters(requests=",
         "EfficientNetLite0_net",
+        "{1: ",
         '"name": "classify EfficientNetLite0"',
     ],
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pickle
 import struct
 from typing import Any
 
@@ -92,10 +93,23 @@ def test_probabilities_are_rows_of_float32() -> None:
 
 def test_statistics_are_in_seconds() -> None:
     duration = pb.StatisticDuration(count=4, ns=1_500_000_000)
-    infer = pb.InferStatistics(success=duration, fail=pb.StatisticDuration(count=2), queue=duration)
-    stats = pb.ModelStatistics(name="X", version="1", inference_count=8, execution_count=5, inference_stats=infer)
+    success = pb.StatisticDuration(count=4, ns=2_000_000_000)
+    infer = pb.InferStatistics(success=success, fail=pb.StatisticDuration(count=2), queue=duration)
+    sizes = [
+        pb.InferBatchStatistics(batch_size=size, compute_infer=pb.StatisticDuration(count=count, ns=7))
+        for size, count in [(1, 4), (4, 1)]
+    ]
+    stats = pb.ModelStatistics(
+        name="X", version="1", inference_count=8, execution_count=5, inference_stats=infer, batch_stats=sizes
+    )
     (found,) = _messages.model_statistics(pb.ModelStatisticsResponse(model_stats=[stats]))
-    assert found == ModelStatistics("X", "1", 8, 5, 4, 2, pytest.approx(1.5), 0, 0, 0)
+    assert found == ModelStatistics("X", "1", 8, 5, 4, 2, pytest.approx(2), pytest.approx(1.5), 0, 0, 0, {1: 4, 4: 1})
+
+
+def test_statistics_of_a_model_that_has_computed_nothing() -> None:
+    stats = pb.ModelStatistics(name="X", version="1")
+    (found,) = _messages.model_statistics(pb.ModelStatisticsResponse(model_stats=[stats]))
+    assert (found.success_s, found.batch_sizes) == (0.0, {})
 
 
 def test_averages_are_per_request_and_per_batch() -> None:
@@ -106,12 +120,23 @@ def test_averages_are_per_request_and_per_batch() -> None:
         executions=3,
         successes=4,
         failures=1,
+        success_s=0.8,
         queue_s=0.2,
         compute_input_s=0.04,
         compute_infer_s=0.4,
         compute_output_s=0.08,
+        batch_sizes={4: 3},
     )
     assert (stats.average_batch_size, stats.average_queue_s) == (4.0, pytest.approx(0.05))
-    assert stats.average_compute_s == pytest.approx(0.13)
+    assert (stats.average_compute_s, stats.average_success_s) == (pytest.approx(0.13), pytest.approx(0.2))
     idle = dataclasses.replace(stats, executions=0, successes=0)
-    assert (idle.average_batch_size, idle.average_queue_s, idle.average_compute_s) == (0.0, 0.0, 0.0)
+    averages = (idle.average_batch_size, idle.average_success_s, idle.average_queue_s, idle.average_compute_s)
+    assert averages == (0.0, 0.0, 0.0, 0.0)
+
+
+def test_statistics_are_values() -> None:
+    """They can be sent to another process, put into sets, and shown as JSON."""
+    stats, other = (ModelStatistics("X", "1", 8, 5, 4, 2, 2.0, 1.5, 0, 0, 0, {4: n}) for n in (2, 3))
+    assert pickle.loads(pickle.dumps(stats)) == stats != other
+    assert len({stats, dataclasses.replace(stats), other}) == 2
+    assert json.loads(json.dumps(dataclasses.asdict(stats)))["batch_sizes"] == {"4": 2}

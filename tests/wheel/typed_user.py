@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +110,10 @@ def server() -> None:
         assert_type(control.models()[0].ready, bool)
         assert_type(control.statistics()[0], ModelStatistics)
         assert_type(control.statistics()[0].average_queue_s, float)
+        assert_type(control.statistics()[0].average_success_s, float)
+        assert_type(control.statistics()[0].success_s, float)
+        assert_type(control.statistics()[0].batch_sizes, Mapping[int, int])
+        control.statistics()[0].batch_sizes[8] = 1  # type: ignore[index]
         assert_type(control.config("EfficientNetB0"), dict[str, Any])
         control.wait_ready(["EfficientNetB0"], timeout_s=60)
         control.load("EfficientNetB0", config={"max_batch_size": 8})

@@ -240,15 +240,27 @@ def test_several_servers(url: str, nobody: str, picture: str) -> None:
     assert "looks after one server; give one --url" in result.stderr
 
 
+#: Images computed at once, and how often.
+SIZES = [(4, 1), (2, 2)]
+
+
 def test_stats(service: Service, url: str) -> None:
     duration = pb.StatisticDuration(count=4, ns=6_000_000)
-    stats = pb.InferStatistics(success=duration, queue=duration, compute_infer=pb.StatisticDuration(ns=2_000_000))
-    found = [pb.ModelStatistics(name=MODEL, inference_count=8, execution_count=3, inference_stats=stats)]
+    success = pb.StatisticDuration(count=4, ns=8_000_000)
+    stats = pb.InferStatistics(success=success, queue=duration, compute_infer=pb.StatisticDuration(ns=2_000_000))
+    sizes = [pb.InferBatchStatistics(batch_size=n, compute_infer=pb.StatisticDuration(count=c)) for n, c in SIZES]
+    found = [
+        pb.ModelStatistics(name=MODEL, inference_count=8, execution_count=3, inference_stats=stats, batch_stats=sizes)
+    ]
     found.append(pb.ModelStatistics(name="idle"))
     service.answers["ModelStatistics"] = lambda request, context: pb.ModelStatisticsResponse(model_stats=found)
     result = run("stats", "--url", url)
     rows = [line.split() for line in result.stdout.splitlines()[1:]]
-    assert rows[0] == [MODEL, "8", "3", "4", "0", "1.50", "0.00", "0.50", "0.00"]
-    assert rows[1] == ["idle", "0", "0", "0", "0", "-", "-", "-", "-"]
-    assert json.loads(run("stats", MODEL, "--url", url, "--json").stdout)[0]["queue_s"] == pytest.approx(0.006)
+    assert rows[0] == [MODEL, "8", "3", "4", "0", "2.00", "1.50", "0.00", "0.50", "0.00"]
+    assert rows[1:] == [["idle", "0", "0", "0", "0", "-", "-", "-", "-", "-"]]
+    (one,) = json.loads(run("stats", MODEL, "--url", url, "--json").stdout)[:1]
+    assert (one["success_s"], one["queue_s"]) == (pytest.approx(0.008), pytest.approx(0.006))
+    assert one["batch_sizes"] == {"4": 1, "2": 2}
     assert [request.name for request in service.asked("ModelStatistics")] == ["", MODEL]
+    of_one = run("stats", MODEL, "--url", url).stdout.splitlines()
+    assert [line.split() for line in of_one[-3:]] == [["images", "at", "once", "batches"], ["2", "2"], ["4", "1"]]

@@ -168,10 +168,11 @@ def test_one_server_at_a_time(url: Any, connect_server: Connect) -> None:
 
 @pytest.mark.parametrize(("name", "asked"), [(None, ""), (MODEL, MODEL)])
 def test_statistics(service: Service, control: ModelServer, name: str | None, asked: str) -> None:
-    stats = [pb.ModelStatistics(name=MODEL, version="1", inference_count=8, execution_count=2)]
+    sizes = [pb.InferBatchStatistics(batch_size=4, compute_infer=pb.StatisticDuration(count=2))]
+    stats = [pb.ModelStatistics(name=MODEL, version="1", inference_count=8, execution_count=2, batch_stats=sizes)]
     service.answers["ModelStatistics"] = lambda request, context: pb.ModelStatisticsResponse(model_stats=stats)
     (found,) = control.statistics(name)
-    assert (found.name, found.inferences, found.executions) == (MODEL, 8, 2)
+    assert (found.name, found.inferences, found.executions, found.batch_sizes) == (MODEL, 8, 2, {4: 2})
     assert [request.name for request in service.asked("ModelStatistics")] == [asked]
 
 
