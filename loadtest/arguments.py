@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from loadtest.workload import INPUTS
 from tritonclas import TritonClasError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+_OBJECTIVE = re.compile(r"(avg|p50|p90|p95|p99)\s*(?:<=|=|<)\s*([0-9.]+)\s*(ms|s)", re.IGNORECASE)
 
 
 class SweepCommand(click.Command):
@@ -29,7 +34,7 @@ class SweepCommand(click.Command):
         except TritonClasError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
-            click.echo("interrupted", err=True)
+            click.echo("interrupted; the same command with --resume goes on with what is left", err=True)
             ctx.exit(INTERRUPTED)
 
     def _repeatable(self) -> set[str]:
@@ -56,10 +61,49 @@ def names(_context: click.Context, _parameter: click.Parameter, words: Sequence[
     return tuple(dict.fromkeys(part for word in words for part in word.split(",") if part))
 
 
+def inputs(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> tuple[str, ...]:
+    """Callback: some of the inputs."""
+    found = names(context, parameter, words)
+    if unknown := [name for name in found if name not in INPUTS]:
+        raise click.BadParameter(f"there is no input {unknown[0]!r}; there are {', '.join(INPUTS)}")
+    return found
+
+
 def counts(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> tuple[int, ...]:
     """Callback: numbers of at least 1, with commas or without, each once."""
     parts = names(context, parameter, words)
     wrong = [part for part in parts if not part.isdecimal() or int(part) < 1]
-    if wrong or not parts:
-        raise click.BadParameter(f"{wrong[0] if wrong else ''!r} isn't a number of at least 1; give such as 1,4,8")
+    if wrong:
+        raise click.BadParameter(f"{wrong[0]!r} isn't a number of at least 1; give such as 1,4,8")
     return tuple(map(int, parts))
+
+
+def rates(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> tuple[float, ...]:
+    """Callback: rates above 0, with commas or without, each once."""
+    parts = names(context, parameter, words)
+    wrong = [part for part in parts if not re.fullmatch(r"\d+(\.\d+)?", part) or float(part) <= 0]
+    if wrong:
+        raise click.BadParameter(f"{wrong[0]!r} isn't a rate above 0; give such as 10,20,40 requests a second")
+    return tuple(map(float, parts))
+
+
+@dataclass(frozen=True)
+class Target:
+    """A latency objective: the quantile (a field of `Latency`) is at most so many milliseconds."""
+
+    quantile: str
+    limit_ms: float
+
+    def __str__(self) -> str:
+        return f"{self.quantile}={self.limit_ms:g}ms"
+
+
+def target(text: str | None) -> Target | None:
+    """Of a text such as p99=50ms; click.BadParameter if it is something else."""
+    if text is None:
+        return None
+    match = _OBJECTIVE.fullmatch(text.strip())
+    limit = match and re.fullmatch(r"\d+(\.\d+)?|\.\d+", match[2])
+    if not match or not limit or float(match[2]) <= 0:
+        raise click.BadParameter(f"{text!r} isn't an objective; give such as p99=50ms (avg, p50, p90, p95 or p99)")
+    return Target(match[1].lower(), float(match[2]) * (1000 if match[3].lower() == "s" else 1))

@@ -98,7 +98,7 @@ class Cell:
         """The load in words."""
         if self.users is not None:
             return f"{self.users} user{'s' * (self.users > 1)}"
-        return f"{self.rate_per_s:g} requests/s"
+        return f"{self.rate_per_s:g} requests/s{', poisson' if self.arrivals == 'poisson' else ''}"
 
     @property
     def key(self) -> tuple[str, int, str, str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from loadtest.subjects import Subject
+from loadtest.load import Load
+from loadtest.subjects import Model
 from loadtest.workload import Input, Workload
 
 
@@ -14,25 +15,37 @@ from loadtest.workload import Input, Workload
 class Planned:
     """A cell that is still to be measured."""
 
+    model: Model
     workload: Workload
-    users: int
-    synthetic: bool
+    load: Load
+
+    @property
+    def key(self) -> tuple[str, int, str, str]:
+        """What tells it from other cells, as `Cell.key`."""
+        return self.workload.model, self.workload.batch_size, str(self.load), self.workload.input
 
     @property
     def title(self) -> str:
         """How the progress bar names it."""
-        return f"{self.workload.title}, users {self.users}"
+        other = f", {self.workload.input}" if self.workload.input != "encoded" else ""
+        return f"{self.workload.title}, {self.load}{other}"
+
+
+#: What is sent to a model as an input: the workload without a batch size.
+Templates = Mapping[tuple[str, Input], Workload]
 
 
 def plan(
-    template: Workload,
-    subjects: Iterable[Subject],
+    models: Iterable[Model],
+    templates: Templates,
     batch_sizes: Sequence[int],
-    users: Sequence[int],
-    inputs: Sequence[Input] = ("encoded",),
+    loads: Sequence[Load],
 ) -> list[Planned]:
-    """Every model with every input, batch size and number of users; the rest of a workload is the template's."""
+    """Every model with each of its inputs at every batch size under every load."""
     return [
-        Planned(replace(template, model=subject.name, input=each, batch_size=batch_size), count, subject.synthetic)
-        for subject, each, batch_size, count in product(subjects, inputs, batch_sizes, users)
+        Planned(model, replace(template, batch_size=batch_size), load)
+        for model in models
+        for (name, _), template in templates.items()
+        if name == model.name
+        for batch_size, load in product(batch_sizes, loads)
     ]

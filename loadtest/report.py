@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from rich.table import Table
 from rich.text import Text
 
 from loadtest.cell import Cell
-from loadtest.results import Header, Results
+from loadtest.results import Header, Results, write_whole
 from tritonclas.published import published_latencies
 
 FILE = "report.md"
@@ -126,3 +127,11 @@ def table(results: Results) -> Table:
     for row in rows(results):
         shown.add_row(*map(Text, row))
     return shown
+
+
+FILES = (FILE,)
+
+
+def write(results: Results, folder: Path) -> None:
+    """Put the report into the folder."""
+    write_whole(folder / FILE, markdown(results))

@@ -5,28 +5,58 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+#: The error of a request that was due and not sent, because too many were under way already.
+NOT_SENT = "NotSent"
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One request: its end in seconds on `time.perf_counter`, how long it took, and the error's class if it failed."""
 
+class Sample(NamedTuple):
+    """One request, its times in seconds on `time.perf_counter`, which the processes of a machine share.
+
+    It begins when it is sent; in an open loop when it was due, and `late_s` after that it was sent. `size` is the
+    index of its largest picture's size class, `error` the class of the error if it failed.
+    """
+
+    begin_s: float
     end_s: float
-    latency_ms: float
+    size: int = 0
     error: str | None = None
+    late_s: float = 0.0
+
+    @property
+    def latency_ms(self) -> float:
+        """From its begin to its end."""
+        return 1000 * (self.end_s - self.begin_s)
 
 
 @dataclass(frozen=True)
 class Window:
-    """The requests that ended within the measured time, in order.
+    """A stretch of time in a load.
 
-    `anchor_s` is the end of the last request before them, or the start of the load if there was none.
+    `samples` are the requests that are counted in it: in a closed loop those that ended in it, in an open loop those
+    that were due in it. `ended` are those that ended in it, in order; `anchor_s` is the end of the last request before
+    them, or the start of the load if there was none.
     """
 
     samples: Sequence[Sample]
+    ended: Sequence[Sample]
     anchor_s: float
+
+    @property
+    def requests_per_s(self) -> float:
+        """Answered requests a second, from completion to completion.
+
+        The time is that from the last completion before the window to the last one in it, so that a window
+        which is short against the latency isn't biased by the parts of requests at its ends. Counting from
+        the first completion in the window would be: users who started together are answered together, and
+        the whole group but one would count without the time it took.
+        """
+        if not self.ended:
+            return 0.0
+        return len(answered(self.ended)) / (self.ended[-1].end_s - self.anchor_s)
 
 
 @dataclass(frozen=True)
@@ -41,44 +71,41 @@ class Latency:
     max: float
 
 
-def window(samples: Iterable[Sample], load_start_s: float, begin_s: float, end_s: float) -> Window:
-    """Cut the samples that ended after `begin_s` and up to `end_s` out of all since the load began."""
+def window(samples: Iterable[Sample], load_start_s: float, begin_s: float, end_s: float, *, by_due: bool) -> Window:
+    """Cut what happened after `begin_s` and up to `end_s` out of all since the load began.
+
+    `by_due` counts requests where they were due (an open loop), not where they ended.
+    """
     ordered = sorted(samples, key=lambda sample: sample.end_s)
     before = [sample.end_s for sample in ordered if sample.end_s <= begin_s]
-    inside = [sample for sample in ordered if begin_s < sample.end_s <= end_s]
-    return Window(inside, before[-1] if before else load_start_s)
+    ended = [sample for sample in ordered if begin_s < sample.end_s <= end_s]
+    due = [sample for sample in ordered if begin_s < sample.begin_s <= end_s] if by_due else ended
+    return Window(due, ended, before[-1] if before else load_start_s)
 
 
-def requests_per_s(measured: Window) -> float:
-    """Answered requests a second, from completion to completion.
-
-    The time is that from the last completion before the window to the last one in it, so that a window
-    which is short against the latency isn't biased by the parts of requests at its ends. Counting from
-    the first completion in the window would be: users who started together are answered together, and
-    the whole group but one would count without the time it took.
-    """
-    if not measured.samples:
-        return 0.0
-    return len(_answered(measured)) / (measured.samples[-1].end_s - measured.anchor_s)
+def answered(samples: Iterable[Sample]) -> list[Sample]:
+    """Those that didn't fail."""
+    return [sample for sample in samples if sample.error is None]
 
 
-def latency(measured: Window) -> Latency | None:
+def latency(samples: Iterable[Sample]) -> Latency | None:
     """None if no request was answered.
 
     Percentiles are by nearest rank (numpy's `inverted_cdf`): each is the latency of a request that was
     made, the smallest that at least so many per cent of the requests didn't exceed.
     """
-    taken = [sample.latency_ms for sample in _answered(measured)]
+    taken = [sample.latency_ms for sample in answered(samples)]
     if not taken:
         return None
-    p50, p90, p95, p99 = map(float, np.percentile(taken, (50, 90, 95, 99), method="inverted_cdf"))
+    p50, p90, p95, p99 = percentiles(taken, (50, 90, 95, 99))
     return Latency(avg=float(np.mean(taken)), p50=p50, p90=p90, p95=p95, p99=p99, max=max(taken))
 
 
-def failure_kinds(measured: Window) -> Mapping[str, int]:
+def percentiles(values: Sequence[float], at: Sequence[float]) -> tuple[float, ...]:
+    """By nearest rank: each is one of the values; none if there are none."""
+    return tuple(map(float, np.percentile(values, at, method="inverted_cdf"))) if values else ()
+
+
+def failure_kinds(samples: Iterable[Sample]) -> Mapping[str, int]:
     """How many requests failed with each class of error."""
-    return dict(Counter(sample.error for sample in measured.samples if sample.error is not None))
-
-
-def _answered(measured: Window) -> list[Sample]:
-    return [sample for sample in measured.samples if sample.error is None]
+    return dict(Counter(sample.error for sample in samples if sample.error is not None))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loadtest.errors import LoadTestError
+from loadtest.serverview import Parts
 from loadtest.workload import Workload
 from tritonclas import Classifier, ModelServer, ModelStatus
 from tritonclas.served import is_part
@@ -13,12 +14,13 @@ from tritonclas.zoo import near_matches
 
 
 @dataclass(frozen=True)
-class Subject:
-    """A model that answers. `synthetic` means random weights."""
+class Model:
+    """A model that answers, and what it consists of. `synthetic` means random weights."""
 
     name: str
     max_batch_size: int
     synthetic: bool
+    parts: Parts
 
 
 def check_ready(server: ModelServer, names: Iterable[str]) -> None:
@@ -37,17 +39,25 @@ def why_not_ready(name: str, known: Sequence[ModelStatus]) -> str:
     return f"there is no model {name!r}; {near_matches(name, ready) if ready else 'no model is ready'}"
 
 
-def examine(probe: Workload) -> Subject:
+def examine(server: ModelServer, probe: Workload) -> Model:
     """Classify the workload's first picture and read the model's configuration."""
     with Classifier(probe.url, probe.model, timeout_s=probe.timeout_s) as classifier:
         answer = classifier.classify(probe.pictures[0], top_k=1)
-        return Subject(probe.model, classifier.max_batch_size(), answer.synthetic)
+        return Model(probe.model, classifier.max_batch_size(), answer.synthetic, parts_of(server, probe.model))
 
 
-def check_batch_sizes(subjects: Iterable[Subject], batch_sizes: Sequence[int]) -> None:
+def parts_of(server: ModelServer, model: str) -> Parts:
+    """What the model consists of; a model that is no ensemble of this project's kind only of itself."""
+    steps = server.config(model).get("ensemble_scheduling", {}).get("step", ())
+    if len(steps) != 2:
+        return Parts(model, model)
+    return Parts(model, network=steps[1]["model_name"], preprocessing=steps[0]["model_name"])
+
+
+def check_batch_sizes(models: Iterable[Model], batch_sizes: Sequence[int]) -> None:
     """LoadTestError if a model can't take the largest batch in one request."""
-    for subject in subjects:
-        if (largest := max(batch_sizes)) > subject.max_batch_size:
+    for model in models:
+        if (largest := max(batch_sizes)) > model.max_batch_size:
             raise LoadTestError(
-                f"{subject.name} takes at most {subject.max_batch_size} images a request; --batch-sizes has {largest}"
+                f"{model.name} takes at most {model.max_batch_size} images a request; --batch-sizes has {largest}"
             )

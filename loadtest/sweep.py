@@ -1,15 +1,11 @@
-"""The load test as a command: every model at every batch size with every number of users, one after another."""
+"""The load test as a command: every model with every input at every batch size under every load."""
 
 from __future__ import annotations
 
-from loadtest import gevent_first  # noqa: F401
-
-# isort: split
-
-import logging
+import platform
 import tempfile
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -18,17 +14,21 @@ from typing import Any
 import click
 from rich.console import Console
 
-from loadtest import interrupt, report
-from loadtest.arguments import SweepCommand, counts, names
-from loadtest.cells import measured_cells
-from loadtest.device import device_at
+from loadtest import planfile, report
+from loadtest.arguments import SweepCommand
+from loadtest.device import device_at, is_loopback
 from loadtest.errors import LoadTestError
-from loadtest.measure import Timing
-from loadtest.pictures import EXAMPLES, read_pictures
-from loadtest.plan import Planned, plan
+from loadtest.fleet import Fleet
+from loadtest.hardware import Gauging, gpus_here, metrics_url
+from loadtest.load import Load
+from loadtest.material import Material
+from loadtest.options import Options, sweep_options
+from loadtest.plan import Planned, Templates, plan
+from loadtest.progress import progress_bar
 from loadtest.results import FILE, Header, Results, write_whole
-from loadtest.subjects import check_batch_sizes, check_ready, examine
-from loadtest.workload import DEFAULT_TIMEOUT_S, INPUTS, Workload
+from loadtest.run import EXPECTED_PROBES, Sweep
+from loadtest.serverview import ServerView
+from loadtest.subjects import Model, check_batch_sizes, check_ready, examine
 from tritonclas import ModelServer
 from tritonclas.cli import example
 
@@ -41,113 +41,117 @@ _WIDTH = 160
 EPILOG = example(
     "python -m loadtest.sweep --url localhost:8001 --models EfficientNetB0 EfficientNetB4 --out results/laptop"
 )
-seconds = click.FloatRange(0, min_open=True)
 
 
 @click.command(cls=SweepCommand, epilog=EPILOG)
-@click.option("--url", required=True, metavar="HOST:PORT", help="Triton's gRPC endpoint.")
-@click.option("--models", multiple=True, required=True, callback=names, metavar="NAME...", help="Names on the server.")
-@click.option(
-    "--batch-sizes",
-    multiple=True,
-    default=["1,4,8"],
-    show_default=True,
-    callback=counts,
-    metavar="N,...",
-    help="Images a request.",
-)
-@click.option(
-    "--users",
-    multiple=True,
-    default=["1,2,4"],
-    show_default=True,
-    callback=counts,
-    metavar="N,...",
-    help="Users at a time; each sends a request when the last one is answered.",
-)
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path),
-    default=EXAMPLES,
-    show_default="the repository's examples",
-    help="Folder with the pictures to send.",
-)
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    metavar="DIR",
-    help="Folder for results.json and report.md, which are replaced.",
-)
-@click.option("--duration", "duration_s", type=seconds, default=10.0, show_default=True, help="Seconds a cell.")
-@click.option(
-    "--warm-up",
-    "warm_up_s",
-    type=click.FloatRange(0),
-    default=3.0,
-    show_default=True,
-    help="Seconds of load before a cell is measured.",
-)
-@click.option(
-    "--inputs",
-    multiple=True,
-    default=["encoded"],
-    show_default=True,
-    callback=names,
-    metavar="NAME,...",
-    help=f"What is sent: {', '.join(INPUTS)}.",
-)
-@click.option(
-    "--timeout", "timeout_s", type=seconds, default=DEFAULT_TIMEOUT_S, show_default=True, help="Seconds for a request."
-)
-@click.option("--profile", default="default", show_default=True, help="The server's profile, for the report.")
-@click.option(
-    "--device", metavar="TEXT", help="What the server runs on, for the report.  [default: this CPU if it is here]"
-)
-def main(
-    *,
-    models: tuple[str, ...],
-    batch_sizes: tuple[int, ...],
-    users: tuple[int, ...],
-    inputs: tuple[Any, ...],
-    images: Path,
-    out: Path,
-    duration_s: float,
-    warm_up_s: float,
-    profile: str,
-    device: str | None,
-    **target: Any,
-) -> None:
+@sweep_options
+def main(**values: Any) -> None:
     """Measure throughput and latency of served models, end to end from here.
 
-    --models, --batch-sizes and --users take several words or a list with commas. Exit status 1 if a cell
-    had failures only. After Ctrl-C what was measured is kept.
+    Options that take lists take several words or commas. Exit status 1 if a cell had failures only.
+    After Ctrl-C what was measured is kept, and --resume goes on with the rest.
     """
-    interrupt.only_in_main_greenlet()
-    logging.basicConfig(level=logging.ERROR)  # Locust warns of a busy generator, which the report does for each cell
-    template = Workload(model="", batch_size=1, pictures=read_pictures(images), **target)
-    version = check_server(template.url, models)
-    subjects = [examine(replace(template, model=name)) for name in models]
-    check_batch_sizes(subjects, batch_sizes)
-    check_writable(out)
-    header = Header(
+    options = Options(**values)
+    with ModelServer(options.url, timeout_s=_QUESTION_TIMEOUT_S) as server:
+        version = server.version()
+        check_ready(server, options.models)
+        material = Material(server, options)
+        models = [examine(server, material.probe(name)) for name in options.models]
+        check_batch_sizes(models, options.batch_sizes)
+        check_writable(options.out)
+        templates = material.templates(models)
+        header = header_of(options, version, material.description)
+        results = kept(options, header) if options.resume else Results(header)
+        write_whole(options.out / planfile.FILE, planfile.text(main, click.get_current_context().params))
+        measure_all(options, models, templates, results, ServerView(server), material.size_classes)
+
+
+def measure_all(  # noqa: PLR0917
+    options: Options,
+    models: Sequence[Model],
+    templates: Templates,
+    results: Results,
+    server: ServerView,
+    size_classes: Sequence[str],
+) -> None:
+    """Measure what isn't among the results; LoadTestError if a cell had failures only."""
+    known = {cell.key for cell in results.cells}
+    planned = plan(models, templates, options.batch_sizes, options.loads)
+    left = [each for each in planned if each.key not in known]
+    searches = _searches(options, models, templates, results)
+    timing = options.timing
+    expected_s = timing.expected_s * (len(left) + EXPECTED_PROBES * len(searches))
+    gauging = Gauging(options.metrics_url or metrics_url(options.url))
+    with Fleet(options.processes) as fleet, gauging, progress_bar(expected_s) as bar:
+        sweep = Sweep(fleet, server, gauging, timing, bar, size_classes, results, options.out)
+        try:
+            if known:
+                bar.say(f"{len(planned) - len(left)} of {len(planned)} cells are measured already")
+            sweep.cells(left)
+            for each in searches:
+                assert options.slo is not None
+                sweep.search(each, options.slo, options.arrivals)
+        finally:
+            bar.progress.stop()
+            if sweep.results.cells:
+                show(sweep.results, options.out)
+    failed = [cell.title for cell in sweep.results.cells if cell.failed]
+    if failed:
+        cells = len(sweep.results.cells)
+        raise LoadTestError(f"all requests failed in {len(failed)} of {cells} cells: {'; '.join(failed)}")
+
+
+def _searches(options: Options, models: Iterable[Model], templates: Templates, results: Results) -> list[Planned]:
+    """Workloads for which the objective is still to be searched."""
+    if options.slo is None:
+        return []
+    slo = options.slo
+    known = {
+        (each.model, each.batch_size, each.input)
+        for each in results.objectives
+        if (each.quantile, each.limit_ms) == (slo.quantile, slo.limit_ms)
+    }
+    planned = plan(models, templates, options.batch_sizes, [Load(users=1)])
+    return [each for each in planned if (each.key[0], each.key[1], each.key[3]) not in known]
+
+
+def header_of(options: Options, version: str, pictures: str) -> Header:
+    """The conditions of the sweep."""
+    gpus = gpus_here() if is_loopback(options.url) else None
+    return Header(
         server_version=version,
-        profile=profile,
-        device=device or device_at(template.url),
+        profile=options.profile,
+        device=options.device or device_at(options.url),
         client_version=metadata.version("tritonclas"),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        duration_s=duration_s,
-        warm_up_s=warm_up_s,
+        duration_s=options.duration_s,
+        warm_up_s=options.warm_up_s,
+        gpu=gpus[0] if gpus else None,
+        driver=gpus[1] if gpus else None,
+        pictures=pictures,
+        generator=generator_of(options.processes),
     )
-    sweep(plan(template, subjects, batch_sizes, users, inputs), Results(header), out)
 
 
-def check_server(url: str, models: Sequence[str]) -> str:
-    """The server's version; an error unless it answers and has all models ready."""
-    with ModelServer(url, timeout_s=_QUESTION_TIMEOUT_S) as server:
-        version = server.version()
-        check_ready(server, models)
-    return version
+def generator_of(processes: int) -> str:
+    """What makes the load, in words."""
+    several = f"{processes} process{'es' * (processes > 1)}"
+    return f"Locust {metadata.version('locust')} in {several}, Python {platform.python_version()}"
+
+
+def kept(options: Options, header: Header) -> Results:
+    """What the folder has already; LoadTestError if it was measured under other conditions."""
+    path = options.out / FILE
+    if not path.exists():
+        return Results(header)
+    found = Results.read(path)
+    for name, value in asdict(replace(header, date=found.header.date)).items():
+        if value != (other := getattr(found.header, name)):
+            raise LoadTestError(
+                f"{path} was measured with {name.replace('_', ' ')} {other!r}, this is {value!r}; "
+                "give --out another folder, or leave --resume out to replace it"
+            )
+    return replace(found, cells=tuple(cell for cell in found.cells if not cell.failed))
 
 
 def check_writable(folder: Path) -> None:
@@ -160,27 +164,11 @@ def check_writable(folder: Path) -> None:
         raise LoadTestError(f"{folder} can't be written to ({error.strerror}); give --out another folder") from error
 
 
-def sweep(planned: Sequence[Planned], results: Results, out: Path) -> None:
-    """Measure all cells, keeping the results after each; LoadTestError if a cell had failures only."""
-    timing = Timing(results.header.warm_up_s, results.header.duration_s)
-    try:
-        for cell in measured_cells(planned, timing):
-            results = results.with_cell(cell)
-            results.write(out)
-            write_whole(out / report.FILE, report.markdown(results))
-    finally:
-        if results.cells:
-            show(results, out)
-    failed = [cell.title for cell in results.cells if cell.failed]
-    if failed:
-        raise LoadTestError(f"all requests failed in {len(failed)} of {len(results.cells)} cells: {'; '.join(failed)}")
-
-
 def show(results: Results, out: Path) -> None:
     """Print the table, and where it is kept."""
     console = Console(width=max(_WIDTH, Console().width))
     console.print(report.table(results))
-    click.echo(f"\nin {out / FILE} and {out / report.FILE}")
+    click.echo(f"\nin {', '.join(str(out / name) for name in (FILE, *report.FILES))}")
 
 
 if __name__ == "__main__":

@@ -66,6 +66,9 @@ class SlowServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
             config.parameters[key].string_value = value
         return answer
 
+    def ModelStatistics(self, request, context):
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server keeps no statistics")
+
     def ModelInfer(self, request, context):
         top_k = request.outputs[0].parameters["classification"].int64_param
         if top_k:

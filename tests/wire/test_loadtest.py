@@ -69,7 +69,8 @@ def test_users_are_served_at_the_same_time_and_the_figures_are_the_servers(tmp_p
     assert cell["requests_per_s"] * latency["avg"] / 1000 == pytest.approx(USERS, rel=0.15)  # Little's law
     assert cell["requests"] >= 10 * USERS  # twice as many as one second gives: the window was prolonged
     assert (cell["failures"], cell["failure_kinds"], cell["synthetic"]) == (0, {}, False)
-    assert (cell["server_ms"], cell["stable"], cell["windows"]) == (None, None, 1)
+    assert (cell["server_ms"], cell["stable"]) == (None, True)
+    assert 3 <= cell["windows"] <= 10
     assert 0 < cell["generator_cpu_percent"] < 150
     assert set(servicer.batches) == {(MODEL, 4)}
     header = results(tmp_path)["header"]
@@ -131,7 +132,7 @@ def test_what_was_measured_before_ctrl_c_is_kept_and_reported(tmp_path):
 
     assert process.returncode == 130
     assert time.monotonic() - begin < 10  # requests under way aren't awaited
-    assert stderr.strip().endswith("interrupted")
+    assert stderr.strip().endswith("interrupted; the same command with --resume goes on with what is left")
     assert "Traceback" not in stderr
     (cell,) = results(tmp_path)["cells"]
     assert (cell["batch_size"], cell["users"]) == (1, 2)

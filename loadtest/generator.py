@@ -1,0 +1,135 @@
+"""A process that makes load: Locust's users, and what they see told to the sweep that started it.
+
+It obeys messages on the socket whose number is its argument:
+`pictures` (what is to be sent), `run` (begin a load) and `stop` (end it). While it runs it sends
+a `report` every 50 ms: the requests that have ended, and how the process fares. Without the other end it ends.
+"""
+
+from __future__ import annotations
+
+from loadtest import gevent_first  # noqa: F401
+
+# isort: split
+
+import gc
+import logging
+import signal
+import socket
+import sys
+import time
+import traceback
+from typing import Any
+
+import gevent
+import numpy as np
+from locust.env import Environment
+
+from loadtest.alarm import Alarm
+from loadtest.frames import Frames, Message
+from loadtest.load import Load
+from loadtest.samples import Sample
+from loadtest.users import OpenLoopUser, user_class
+from loadtest.workload import Image, Workload
+
+REPORT_S = 0.05
+#: How often the event loop's lag is measured.
+_LAG_S = 0.02
+
+
+class Generator:
+    """The process's side of the connection."""
+
+    def __init__(self, frames: Frames) -> None:
+        self.frames = frames
+        self.alarm = Alarm()
+        self.pictures: tuple[Image, ...] = ()
+        self.sizes: tuple[int, ...] = ()
+        self._samples: list[Sample] = []
+        self._lags_s: list[float] = []
+        self._environment: Any = None
+        self._watchers: list[Any] = []
+
+    def obey(self) -> None:
+        """Do what the messages say, until the other end is gone."""
+        orders = {"pictures": self.take_pictures, "run": self.run, "stop": self.stop}
+        for message in self.frames:
+            orders[message.pop("order")](message)
+        if self._environment:
+            self.stop({"at_once": True})
+
+    def take_pictures(self, message: Message) -> None:
+        """Keep what is to be sent: encoded files, or crops if there is a shape."""
+        contents, shape = message["contents"], message["shape"]
+        self.pictures = tuple(np.frombuffer(each, np.uint8).reshape(shape) for each in contents) if shape else contents
+        self.sizes = tuple(message["sizes"])
+
+    def run(self, message: Message) -> None:
+        """Begin a load."""
+        workload = Workload(pictures=self.pictures, sizes=self.sizes, **message["workload"])
+        load = Load(**message["load"])
+        users = user_class(workload, load, alarm=self.alarm, begin_s=message["begin_s"])
+        self._environment = Environment(user_classes=[users], stop_timeout=workload.timeout_s)
+        self._environment.events.request.add_listener(self._keep)
+        runner = self._environment.create_local_runner()
+        gc.collect()
+        gc.freeze()  # the pictures and the modules needn't be looked at again while users wait
+        self.alarm.sleep_until(message["begin_s"])
+        count = load.users or 1
+        runner.start(count, spawn_rate=count)
+        self._watchers = [gevent.spawn(self._report_always), gevent.spawn(self._watch_lag)]
+
+    def stop(self, message: Message) -> None:
+        """End the load: after the requests under way, or at once."""
+        if message["at_once"]:
+            self._environment.stop_timeout = 0
+        self._environment.runner.quit()
+        gevent.killall(self._watchers)
+        self._report(ended=True)
+        self._environment = None
+
+    def _keep(self, context: dict[str, Any], **_: Any) -> None:
+        self._samples.append(context["sample"])
+
+    def _report_always(self) -> None:
+        while True:
+            gevent.sleep(REPORT_S)
+            self._report(ended=False)
+
+    def _report(self, *, ended: bool) -> None:
+        samples, self._samples = self._samples, []
+        lags_s, self._lags_s = self._lags_s, []
+        now_s = time.perf_counter()
+        users = [] if ended else [each for each in self._environment.runner.user_greenlets if _is_open(each)]
+        settled_s = min([now_s, *(each.args[0].settled_s for each in users)])
+        try:
+            self.frames.send(
+                now_s=now_s, cpu_s=time.process_time(), settled_s=settled_s, samples=samples, lags_s=lags_s, ended=ended
+            )
+        except OSError:
+            return  # the sweep is gone; reading from it ends too
+
+    def _watch_lag(self) -> None:
+        while True:
+            due_s = time.perf_counter() + _LAG_S
+            self.alarm.sleep_until(due_s)
+            self._lags_s.append(time.perf_counter() - due_s)
+
+
+def _is_open(greenlet: Any) -> bool:
+    """True for a user of an open loop whose schedule has begun."""
+    return isinstance(greenlet.args[0], OpenLoopUser) and hasattr(greenlet.args[0], "_pool")
+
+
+def main() -> None:
+    """Serve the socket that was inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which then hangs up
+    logging.basicConfig(level=logging.ERROR)  # Locust warns of a busy generator, which the report does for each cell
+    frames = Frames(socket.socket(fileno=int(sys.argv[1])))
+    try:
+        Generator(frames).obey()
+    except Exception:  # noqa: BLE001  the sweep says it in one line
+        frames.send(error=traceback.format_exc().strip().splitlines()[-1])
+
+
+if __name__ == "__main__":
+    main()

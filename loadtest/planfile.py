@@ -1,0 +1,72 @@
+"""The sweep's options as a TOML file: read with --plan, and kept with the results as `sweep.toml`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+FILE = "sweep.toml"
+
+#: Options that say where and how the sweep is run, not what it measures.
+_NOT_KEPT = ("plan", "compare", "resume", "out", "help")
+
+
+def read(context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Callback of --plan: the file's values take the place of the options' defaults."""
+    if path is None:
+        return None
+    try:
+        content = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
+    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+        raise click.BadParameter(f"{path} can't be read as TOML ({error})") from error
+    options = _options(context.command)
+    found = {}
+    for name, value in content.items():
+        option = options.get(name.replace("_", "-"))
+        if option is None:
+            raise click.BadParameter(f"{path} has {name!r}; it may have {', '.join(sorted(options))}")
+        found[option.name or name] = _as_typed(option, value)
+    context.default_map = found
+    return path
+
+
+def _options(command: click.Command) -> dict[str, click.Option]:
+    """By their names without dashes, as the file has them."""
+    return {
+        option.opts[0].removeprefix("--"): option
+        for option in command.params
+        if isinstance(option, click.Option) and option.opts[0].removeprefix("--") not in _NOT_KEPT
+    }
+
+
+def _as_typed(option: click.Option, value: Any) -> Any:
+    """The value as the command line would have it."""
+    if option.multiple:
+        return [str(each) for each in (value if isinstance(value, list) else [value])]
+    return value
+
+
+def text(command: click.Command, values: Mapping[str, Any]) -> str:
+    """The file's content for these options, of which those that are None or empty are left out."""
+    document = tomlkit.document()
+    document.add(
+        tomlkit.comment("What results.json is of; again: python -m loadtest.sweep --plan sweep.toml --out DIR")
+    )
+    for name, option in _options(command).items():
+        value = values.get(option.name or name)
+        if value is None or value == ():
+            continue
+        document.add(name, list(value) if isinstance(value, tuple) else _plain(value))
+    return tomlkit.dumps(document)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return os.path.relpath(value)
+    return value if isinstance(value, (bool, int, float)) else str(value)
