@@ -73,8 +73,8 @@ def counts(context: click.Context, parameter: click.Parameter, words: Sequence[s
     """Callback: numbers of at least 1, with commas or without, each once."""
     parts = names(context, parameter, words)
     wrong = [part for part in parts if not part.isdecimal() or int(part) < 1]
-    if wrong:
-        raise click.BadParameter(f"{wrong[0]!r} isn't a number of at least 1; give such as 1,4,8")
+    if wrong or (words and not parts):
+        raise click.BadParameter(f"{wrong[0] if wrong else ''!r} isn't a number of at least 1; give such as 1,4,8")
     return tuple(map(int, parts))
 
 
@@ -82,8 +82,8 @@ def rates(context: click.Context, parameter: click.Parameter, words: Sequence[st
     """Callback: rates above 0, with commas or without, each once."""
     parts = names(context, parameter, words)
     wrong = [part for part in parts if not re.fullmatch(r"\d+(\.\d+)?", part) or float(part) <= 0]
-    if wrong:
-        raise click.BadParameter(f"{wrong[0]!r} isn't a rate above 0; give such as 10,20,40 requests a second")
+    if wrong or (words and not parts):
+        raise click.BadParameter(f"{wrong[0] if wrong else ''!r} isn't a rate above 0; give such as 10,20,40")
     return tuple(map(float, parts))
 
 

@@ -79,4 +79,7 @@ def test_the_sdks_errors_are_one_line():
 def test_ctrl_c_has_the_shells_exit_status():
     done = run("--url", "ctrl-c", "--models", "A")
 
-    assert (done.exit_code, done.output) == (130, "interrupted\n")
+    assert (done.exit_code, done.output) == (
+        130,
+        "interrupted; the same command with --resume goes on with what is left\n",
+    )

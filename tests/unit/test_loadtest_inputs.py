@@ -12,9 +12,11 @@ import pytest
 
 from loadtest.device import device_at, is_loopback
 from loadtest.errors import LoadTestError
+from loadtest.load import Load
 from loadtest.pictures import EXAMPLES, read_pictures
 from loadtest.plan import plan
-from loadtest.subjects import Subject, check_batch_sizes, why_not_ready
+from loadtest.serverview import Parts
+from loadtest.subjects import Model, check_batch_sizes, why_not_ready
 from loadtest.workload import Workload
 from tests.pictures import encode, picture
 from tritonclas import ModelStatus
@@ -57,21 +59,44 @@ def test_the_repositorys_own_pictures_are_there(examples):
 def test_batches_take_the_pictures_in_turn():
     workload = Workload("localhost:8001", "m", 2, (b"a", b"b", b"c"))
 
-    assert list(islice(workload.batches(), 4)) == [(b"a", b"b"), (b"c", b"a"), (b"b", b"c"), (b"a", b"b")]
-    assert next(workload.batches(4)) == (b"b", b"c")
-    assert next(Workload("localhost:8001", "m", 5, (b"a", b"b")).batches()) == (b"a", b"b", b"a", b"b", b"a")
-
-
-def test_cells_are_every_model_with_every_batch_size_with_every_number_of_users():
-    template = Workload("localhost:8001", "", 1, (b"a",), "pixels", 5.0)
-
-    planned = plan(template, [Subject("A", 8, False), Subject("B", 8, True)], (1, 8), (2, 4), ["pixels"])
-
-    assert [(cell.workload.model, cell.workload.batch_size, cell.users, cell.synthetic) for cell in planned] == [
-        *(("A", 1, 2, False), ("A", 1, 4, False), ("A", 8, 2, False), ("A", 8, 4, False)),
-        *(("B", 1, 2, True), ("B", 1, 4, True), ("B", 8, 2, True), ("B", 8, 4, True)),
+    assert [batch.images for batch in islice(workload.batches(), 4)] == [
+        (b"a", b"b"),
+        (b"c", b"a"),
+        (b"b", b"c"),
+        (b"a", b"b"),
     ]
-    assert {(cell.workload.input, cell.workload.timeout_s) for cell in planned} == {("pixels", 5.0)}
+    assert next(workload.batches(4)).images == (b"b", b"c")
+    assert next(Workload("localhost:8001", "m", 5, (b"a", b"b")).batches()).images == (b"a", b"b", b"a", b"b", b"a")
+
+
+def test_a_batch_is_of_the_size_class_of_its_largest_picture():
+    workload = Workload("localhost:8001", "m", 2, (b"a", b"b", b"c"), sizes=(0, 2, 1))
+
+    assert [batch.size for batch in islice(workload.batches(), 3)] == [2, 1, 2]
+
+
+def model(name: str, most: int = 8, *, synthetic: bool = False) -> Model:
+    return Model(name, most, synthetic, Parts(name, f"{name}_net", "preprocess_256_224_cubic"))
+
+
+def test_cells_are_every_model_with_each_input_at_every_batch_size_under_every_load():
+    models = [model("A"), model("B", synthetic=True)]
+    templates = {
+        (name, given): Workload("localhost:8001", name, 1, (b"a",), given, 5.0)
+        for name in ("A", "B")
+        for given in ("encoded", "pixels")
+    }
+
+    planned = plan(models, templates, (1, 8), [Load(users=2), Load(rate_per_s=10.0)])
+
+    assert [(*each.key, each.model.synthetic) for each in planned] == [
+        (name, batch_size, load, given, name == "B")
+        for name in ("A", "B")
+        for given in ("encoded", "pixels")
+        for batch_size in (1, 8)
+        for load in ("2 users", "10 requests/s")
+    ]
+    assert {each.workload.timeout_s for each in planned} == {5.0}
 
 
 def status(name: str, state: str = "READY", reason: str = "") -> ModelStatus:
@@ -94,13 +119,13 @@ def test_a_model_that_isnt_ready_is_explained(name, known, message):
 
 @pytest.mark.parametrize(("most", "batch_sizes"), [(8, (1, 8)), (1, (1,))])
 def test_batches_that_fit(most, batch_sizes):
-    check_batch_sizes([Subject("A", most, False)], batch_sizes)
+    check_batch_sizes([model("A", most)], batch_sizes)
 
 
 @pytest.mark.parametrize(("most", "batch_sizes"), [(8, (1, 9)), (1, (2, 1))])
 def test_batches_that_are_too_large(most, batch_sizes):
     with pytest.raises(LoadTestError, match=rf"B takes at most {most} images a request; --batch-sizes has"):
-        check_batch_sizes([Subject("A", 64, False), Subject("B", most, False)], batch_sizes)
+        check_batch_sizes([model("A", 64), model("B", most)], batch_sizes)
 
 
 @pytest.mark.parametrize("url", ["localhost:8001", "127.0.0.1:8001", "127.1.2.3:1", "[::1]:8001"])

@@ -9,10 +9,8 @@ import pytest
 
 from loadtest.cell import Cell, Generator, SizeClass
 from loadtest.errors import LoadTestError
-from loadtest.figures import cell_of
 from loadtest.results import Header, Objective, Results, write_whole
-from loadtest.samples import Latency, Sample, Window
-from loadtest.workload import Workload
+from loadtest.samples import Latency
 
 HEADER = Header(
     server_version="2.51.0",
@@ -143,20 +141,6 @@ def test_what_is_no_results_file_is_refused_in_one_line(tmp_path, content):
 def test_a_file_that_isnt_there(tmp_path):
     with pytest.raises(LoadTestError, match="can't be read"):
         Results.read(tmp_path / "results.json")
-
-
-def test_a_cell_counts_images_and_keeps_failures_apart():
-    workload = Workload("localhost:8001", "EfficientNetB0", 4, (b"",), input="pixels")
-    samples = [Sample(1.0, 30.0), Sample(2.0, 10.0, "ServerOverloaded"), Sample(4.0, 40.0)]
-
-    cell = cell_of(workload, 2, Window(samples, 0.0), synthetic=True, generator_cpu_percent=3.5)
-
-    assert (cell.model, cell.batch_size, cell.users, cell.input) == ("EfficientNetB0", 4, 2, "pixels")
-    assert (cell.requests_per_s, cell.images_per_s) == (0.5, 2.0)
-    assert (cell.requests, cell.failures, cell.failure_kinds) == (3, 1, {"ServerOverloaded": 1})
-    assert cell.latency_ms is not None
-    assert (cell.latency_ms.avg, cell.latency_ms.max) == (35.0, 40.0)
-    assert (cell.synthetic, cell.generator_cpu_percent, cell.failed) == (True, 3.5, False)
 
 
 def test_summaries():

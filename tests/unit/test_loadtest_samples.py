@@ -7,26 +7,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.samples import Latency, Sample, Window, failure_kinds, latency, requests_per_s, window
+from loadtest.samples import Latency, Sample, Window, failure_kinds, latency, window
+
+
+def ended(end_s: float, latency_ms: float, error: str | None = None) -> Sample:
+    return Sample(end_s - latency_ms / 1000, end_s, error=error)
+
+
+def stretch(samples: list[Sample], anchor_s: float = 0.0) -> Window:
+    return Window(samples, samples, anchor_s)
 
 
 def answered(*ends_s: float) -> list[Sample]:
-    return [Sample(end_s, 200.0) for end_s in ends_s]
+    return [ended(end_s, 200.0) for end_s in ends_s]
 
 
-def with_latencies(*latencies_ms: float) -> Window:
-    return Window([Sample(at, latency_ms) for at, latency_ms in enumerate(latencies_ms)], -1.0)
+def with_latencies(*latencies_ms: float) -> list[Sample]:
+    return [Sample(0.0, latency_ms / 1000) for latency_ms in latencies_ms]
 
 
 def test_a_window_holds_what_ended_in_it_and_begins_with_the_completion_before_it():
-    found = window(answered(4.0, 2.0, 1.0, 3.0, 5.0), load_start_s=0.0, begin_s=2.5, end_s=4.0)
+    found = window(answered(4.0, 2.0, 1.0, 3.0, 5.0), load_start_s=0.0, begin_s=2.5, end_s=4.0, by_due=False)
 
     assert [sample.end_s for sample in found.samples] == [3.0, 4.0]
     assert found.anchor_s == 2.0
 
 
 def test_without_a_completion_before_it_a_window_begins_with_the_load():
-    assert window(answered(3.0), load_start_s=0.25, begin_s=1.0, end_s=4.0).anchor_s == 0.25
+    assert window(answered(3.0), load_start_s=0.25, begin_s=1.0, end_s=4.0, by_due=False).anchor_s == 0.25
 
 
 @pytest.mark.parametrize("begin_s", [1.0, 1.05, 1.19])
@@ -35,26 +43,40 @@ def test_users_who_are_answered_together_count_exactly_wherever_the_window_lies(
     rounds = (round_ * 0.2 for round_ in range(1, 40))
     samples = answered(*(end_s for end_s in rounds for _ in range(8)))
 
-    measured = window(samples, 0.0, begin_s, begin_s + duration_s)
+    measured = window(samples, 0.0, begin_s, begin_s + duration_s, by_due=False)
 
-    assert requests_per_s(measured) == pytest.approx(8 / 0.2)
+    assert measured.requests_per_s == pytest.approx(8 / 0.2)
 
 
 def test_a_window_short_against_the_latency_isnt_biased():
     samples = answered(*(10.0 * number for number in range(1, 10)))  # one user, 10 s a request
 
-    assert requests_per_s(window(samples, 0.0, 14.0, 41.0)) == pytest.approx(0.1)
+    assert window(samples, 0.0, 14.0, 41.0, by_due=False).requests_per_s == pytest.approx(0.1)
+
+
+def test_in_an_open_loop_requests_count_where_they_were_due():
+    """A stall's victims end after it, all at once; they belong to the time of the stall."""
+    samples = [Sample(float(due_s), max(due_s + 0.1, 5.0)) for due_s in range(8)]
+
+    stalled = window(samples, 0.0, 0.5, 3.5, by_due=True)
+    after = window(samples, 0.0, 3.5, 6.5, by_due=True)
+
+    assert [sample.begin_s for sample in stalled.samples] == [1.0, 2.0, 3.0]
+    assert [round(sample.latency_ms) for sample in stalled.samples] == [4000, 3000, 2000]
+    assert stalled.ended == []
+    assert len(after.ended) == 7
+    assert [sample.begin_s for sample in after.samples] == [4.0, 5.0, 6.0]
 
 
 def test_failed_requests_are_no_throughput():
-    measured = Window([Sample(1.0, 5.0), Sample(2.0, 1.0, "ServerOverloaded"), Sample(4.0, 5.0)], 0.0)
+    measured = stretch([ended(1.0, 5.0), ended(2.0, 1.0, "ServerOverloaded"), ended(4.0, 5.0)])
 
-    assert requests_per_s(measured) == pytest.approx(2 / 4)
+    assert measured.requests_per_s == pytest.approx(2 / 4)
 
 
 def test_an_empty_window_has_no_throughput_and_no_latency():
-    assert requests_per_s(Window([], 0.0)) == 0.0
-    assert latency(Window([], 0.0)) is None
+    assert stretch([]).requests_per_s == 0.0
+    assert latency([]) is None
 
 
 def test_percentiles_are_latencies_that_were_measured():
@@ -68,10 +90,10 @@ def test_few_requests_still_have_percentiles():
 
 
 def test_latency_is_that_of_answered_requests():
-    measured = Window([Sample(1.0, 5.0), Sample(2.0, 9999.0, "DeadlineExceeded")], 0.0)
+    measured = [Sample(0.0, 0.005), Sample(0.0, 9.999, error="DeadlineExceeded")]
 
     assert latency(measured) == Latency(5.0, 5.0, 5.0, 5.0, 5.0, 5.0)
-    assert latency(Window(measured.samples[1:], 0.0)) is None
+    assert latency(measured[1:]) is None
 
 
 @given(st.lists(st.floats(0.001, 1e6), min_size=1, max_size=300))
@@ -89,6 +111,6 @@ def test_percentiles_are_of_the_nearest_rank(latencies_ms):
 def test_failures_are_counted_by_kind():
     kinds = ["ServerOverloaded", None, "DeadlineExceeded", "ServerOverloaded"]
 
-    found = failure_kinds(Window([Sample(at, 1.0, kind) for at, kind in enumerate(kinds)], 0.0))
+    found = failure_kinds([Sample(0.0, 1.0, error=kind) for kind in kinds])
 
     assert found == {"ServerOverloaded": 2, "DeadlineExceeded": 1}

@@ -83,9 +83,13 @@ class SlowServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
             self.batches.append((request.model_name, request.inputs[0].shape[0]))
             self._under_way += 1
             self.most_at_a_time = max(self.most_at_a_time, self._under_way)
-        self.over.wait(self.latency_s)
+        self.over.wait(self._service_s())
         with self._lock:
             self._under_way -= 1
+
+    def _service_s(self) -> float:
+        """How long the answer to a request that has just come in takes."""
+        return self.latency_s
 
     def _classes(self, top_k: int):
         text = f"0.5:281:{self.label}".encode()
@@ -103,9 +107,9 @@ def _probabilities(images: int):
 
 
 @contextmanager
-def serving(servicer: SlowServicer) -> Iterator[str]:
+def serving(servicer: SlowServicer, threads: int = 32) -> Iterator[str]:
     """The servicer at a free port of this machine, as HOST:PORT; stopped at the end."""
-    server = grpc.server(ThreadPoolExecutor(32))
+    server = grpc.server(ThreadPoolExecutor(threads))
     service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
