@@ -26,7 +26,7 @@ from loadtest.errors import LoadTestError
 from loadtest.measure import Timing
 from loadtest.pictures import EXAMPLES, read_pictures
 from loadtest.plan import Planned, plan
-from loadtest.results import FILE, Header, Results, write_whole
+from loadtest.results import FILE, Header, Results
 from loadtest.subjects import check_batch_sizes, check_ready, examine
 from loadtest.workload import DEFAULT_TIMEOUT_S, INPUTS, Workload
 from tritonclas import ModelServer
@@ -77,7 +77,7 @@ seconds = click.FloatRange(0, min_open=True)
     type=click.Path(path_type=Path),
     required=True,
     metavar="DIR",
-    help="Folder for results.json and report.md, which are replaced.",
+    help="Folder for results.json, report.md and report.html, which are replaced.",
 )
 @click.option("--duration", "duration_s", type=seconds, default=10.0, show_default=True, help="Seconds a cell.")
 @click.option(
@@ -167,9 +167,9 @@ def sweep(planned: Sequence[Planned], results: Results, out: Path) -> None:
         for cell in measured_cells(planned, timing):
             results = results.with_cell(cell)
             results.write(out)
-            write_whole(out / report.FILE, report.markdown(results))
     finally:
         if results.cells:
+            report.write(results, out)
             show(results, out)
     failed = [cell.title for cell in results.cells if cell.failed]
     if failed:
@@ -180,7 +180,7 @@ def show(results: Results, out: Path) -> None:
     """Print the table, and where it is kept."""
     console = Console(width=max(_WIDTH, Console().width))
     console.print(report.table(results))
-    click.echo(f"\nin {out / FILE} and {out / report.FILE}")
+    click.echo("\nin " + ", ".join(str(out / name) for name in (FILE, *report.FILES)))
 
 
 if __name__ == "__main__":
