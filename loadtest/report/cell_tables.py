@@ -60,6 +60,7 @@ def cells(runs: Sequence[Run]) -> Grid:
         *(Column(name, ("latency, ms",)) for name in _LATENCIES),
         *(Column("requests"), Column("failures"), Column("windows"), Column("stable", words=True)),
         *(Column(name, ("generator",)) for name in ("CPU %", "loop lag ms", "late start ms")),
+        Column("failed with", words=True),
     )
     rows = tuple(_row(run, cell) for run in runs for cell in run.results.cells)
     return Grid("cells", "Every cell", _with_run(runs, columns), rows, _synthetic(runs))
@@ -72,10 +73,11 @@ def _row(run: Run, cell: Cell) -> tuple[Entry, ...]:
         *(model(cell), *_letter(run), Entry(str(cell.batch_size)), words(_arrivals(cell)), words(cell.input)),
         Entry(said, "words marks"),
         *(number(cell.images_per_s), number(cell.requests_per_s), *map(number, taken)),
-        *(number(cell.requests, 0), words(_failures(cell)) if cell.failures else number(0, 0)),
+        *(number(cell.requests, 0), number(cell.failures, 0)),
         *(Entry(str(cell.windows)), words(_STABLE[cell.stable]), number(cell.generator_cpu_percent, 0)),
         number(cell.generator.loop_lag_ms if cell.generator else None),
         number(cell.generator.late_start_ms if cell.generator else None),
+        words(_failures(cell)),
     )
 
 
@@ -84,8 +86,7 @@ def _arrivals(cell: Cell) -> str:
 
 
 def _failures(cell: Cell) -> str:
-    kinds = ", ".join(f"{kind} {count:,}" for kind, count in cell.failure_kinds.items())
-    return f"{cell.failures:,} ({kinds})" if kinds else f"{cell.failures:,}"
+    return ", ".join(f"{kind} {count:,}" for kind, count in cell.failure_kinds.items())
 
 
 def objectives(runs: Sequence[Run]) -> Grid:

@@ -138,8 +138,9 @@ def label_axes(axes: Axes, x: str, y: str) -> None:
 def logarithmic(axes: Axes, low: float, high: float, axis: str = "x") -> None:
     """A logarithmic axis from below `low` to above `high`, with numbers as people write them."""
     room = (high / low) ** 0.07 if high > low else 1.6
+    above = room**1.7 if axis == "x" else room  # for names right of the last point
     (axes.set_xscale if axis == "x" else axes.set_yscale)("log")
-    (axes.set_xlim if axis == "x" else axes.set_ylim)(low / room, high * room)
+    (axes.set_xlim if axis == "x" else axes.set_ylim)(low / room, high * above)
     chosen = axes.xaxis if axis == "x" else axes.yaxis
     steps = (1.0, 2.0, 5.0) if high / low < 400 else (1.0,) if high / low > 20_000 else (1.0, 3.0)
     chosen.set_major_locator(LogLocator(base=10, subs=steps, numticks=20))

@@ -13,12 +13,13 @@ from loadtest.report.drawing import colour
 
 _CHARACTER, _LINE, _POINT = 5.8, 10.0, 9.0  # pixels
 _SIZE = 9.5
+_MISLEADING = 40.0  # what it costs, in square pixels of overlap
 _STEP = 4.0  # pixels between the spots of a line that are kept clear
 
 #: Where a label may stand: its corner nearest to the point, in pixels from there, and its alignment.
 _LEFT, _RIGHT, _CENTRE = "right", "left", "center"
 _PLACES = (
-    *((-6, 4, _LEFT), (6, -11, _RIGHT), (6, 4, _RIGHT), (-6, -11, _LEFT)),
+    *((6, -11, _RIGHT), (-6, 4, _LEFT), (6, 4, _RIGHT), (-6, -11, _LEFT)),
     *((0, 8, _CENTRE), (0, -16, _CENTRE), (9, -4, _RIGHT), (-9, -4, _LEFT)),
     *((-12, 12, _LEFT), (12, -20, _RIGHT), (12, 12, _RIGHT), (-12, -20, _LEFT)),
     *((0, 18, _CENTRE), (0, -26, _CENTRE), (20, -4, _RIGHT), (-20, -4, _LEFT)),
@@ -51,13 +52,18 @@ class _Box:
         return max(0.0, across) * max(0.0, up)
 
 
-def place(axes: Axes, labels: Sequence[Label], lines: Iterable[Sequence[Point]]) -> None:
+def place(axes: Axes, labels: Sequence[Label], lines: Sequence[Sequence[Point]]) -> None:
     """Write the labels into the axes, whose limits must be set; `lines` (of data coordinates) are kept clear."""
     taken = [box for line in lines for box in _along([_pixels(axes, *point) for point in line])]
+    markers = [_pixels(axes, *point) for line in lines for point in line]
     inside = _frame(axes)
     for label in labels:
-        boxes = [_box(label, _pixels(axes, label.x, label.y), where) for where in _PLACES]
-        costs = [_cost(box, taken, inside, number) for number, box in enumerate(boxes)]
+        own = _pixels(axes, label.x, label.y)
+        boxes = [_box(label, own, where) for where in _PLACES]
+        costs = [
+            _cost(box, taken, inside, number) + _MISLEADING * _nearer_to_another(box, own, markers)
+            for number, box in enumerate(boxes)
+        ]
         best = costs.index(min(costs))
         taken.append(boxes[best])
         _write(axes, label, *_PLACES[best])
@@ -105,6 +111,13 @@ def _box(label: Label, point: Point, where: tuple[int, int, str]) -> _Box:
     right, up, align = where
     width = _CHARACTER * len(label.text)
     return _Box(point[0] + right + _SHIFT[align] * width, point[1] + up - 1, width, _LINE)
+
+
+def _nearer_to_another(box: _Box, own: Point, markers: Iterable[Point]) -> bool:
+    """True if a reader would take it for the name of a point that isn't beside its own."""
+    centre = box.left + box.width / 2, box.bottom + box.height / 2
+    others = [marker for marker in markers if dist(own, marker) > _POINT]
+    return any(dist(centre, other) < dist(centre, own) for other in others)
 
 
 def _cost(box: _Box, taken: Iterable[_Box], inside: _Box, number: int) -> float:

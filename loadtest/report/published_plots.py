@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import log
 
 from matplotlib.axes import Axes
 
@@ -18,6 +19,8 @@ _FAMILIES = {"efficientnet": "EfficientNet", "resnext": "ResNeXt101_wsl"}
 _TOP1 = "top-1, %"
 #: Markers of what was measured in one place, then in the next.
 _MEASURED = ("o", "s", "D", "^")
+#: Pixels between two points of one model for which one name is enough.
+_ONE_NAME = 45.0
 
 
 @dataclass(frozen=True)
@@ -132,11 +135,21 @@ def _top1(name: str) -> float:
 
 
 def _name_points(axes: Axes, sets: Sequence[Points]) -> None:
-    """Every model's name once, beside the first of its points; of the others what is measured, too."""
+    """Every model's name beside the first of its points, and again beside a measured one that is far from there."""
     lines = [_line(each, family) for each in sets for family in _FAMILIES]
-    named = [sets[0], *(each for each in sets[1:] if each.filled)]
-    labels = [Label(short(name), x, _top1(name), family_of(name)) for each in named for name, x in each.x.items()]
+    labels = [
+        Label(short(name), x, _top1(name), family_of(name))
+        for number, each in enumerate(sets)
+        for name, x in each.x.items()
+        if number == 0 or (each.filled and _far(axes, x, [other.x.get(name) for other in sets[:number]]))
+    ]
     place(axes, labels, lines)
+
+
+def _far(axes: Axes, x: float, others: Iterable[float | None]) -> bool:
+    left, right = axes.get_xlim()
+    width = axes.get_window_extent().width * 72.0 / axes.figure.dpi / log(right / left)
+    return all(other is None or abs(log(x / other)) * width > _ONE_NAME for other in others)
 
 
 def _description(axis: str, sets: Iterable[Points]) -> str:

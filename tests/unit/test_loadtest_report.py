@@ -207,6 +207,7 @@ def test_both_files_say_what_is_to_be_known_of_single_cells():
         assert "EfficientNetLite0, batch 1, 160 requests/s: answered 140.0 requests/s" in said
         assert "it used 97 % of a core; loop lag 42 ms" in said
         assert "41 beside 1,901" in said
+        assert said.count("ServerOverloaded 5, DeadlineExceeded 2") == 2
         assert "Synthetic (random) weights: the speed is real, the answers mean nothing." in said
         assert "real: EfficientNetLite0; synthetic: EfficientNetB0" in said
         assert "p99 ≤ 50 ms" in said
