@@ -36,7 +36,7 @@ from tritonclas.cli import example
 _QUESTION_TIMEOUT_S = 10.0
 
 #: The table is printed at least this wide in characters; a narrower terminal wraps it, and loses nothing.
-_WIDTH = 160
+_WIDTH = 190
 
 EPILOG = example(
     "python -m loadtest.sweep --url localhost:8001 --models EfficientNetB0 EfficientNetB4 --out results/laptop"

@@ -119,3 +119,26 @@ def test_the_table_has_the_conditions_above_and_the_notes_below():
     )
     assert said in shown
     assert "(ServerOverloaded 1)" in shown
+
+
+def test_long_names_arent_cut_at_the_width_that_the_sweep_prints():
+    longest = replace(
+        CELL,
+        model="Fix_ResNeXt101_32x48d_wsl",
+        input="encoded-shm",
+        users=None,
+        rate_per_s=1234.5,
+        images_per_s=12345.6,
+        stable=False,
+        saturated=True,
+        synthetic=True,
+        other_requests=3,
+    )
+    console = Console(width=190)
+    with console.capture() as captured:
+        console.print(table(Results(HEADER, (longest,))))
+
+    shown = captured.get()
+    assert "Fix_ResNeXt101_32x48d_wsl* " in shown
+    assert "encoded-shm" in shown
+    assert "…" not in shown
