@@ -46,6 +46,7 @@ class Options:
     timeout_s: float
     profile: str
     device: str | None
+    gpu: str | None
     metrics_url: str | None
     resume: bool
 
@@ -182,6 +183,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--device", metavar="TEXT", help="What the server runs on, for the report.  [default: this CPU if it is here]"
     ),
+    click.option("--gpu", metavar="NAME", help="The server's GPU, such as T4.  [default: nvidia-smi's if it is here]"),
     click.option("--metrics-url", metavar="URL", help="Triton's metrics.  [default: the port after gRPC's]"),
     click.option(
         "--plan",

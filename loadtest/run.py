@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from loadtest import objective, report
+from loadtest import objective
 from loadtest.arguments import Target
 from loadtest.cell import Cell
 from loadtest.figures import Subject, cell_of
@@ -88,7 +88,6 @@ class Sweep:
     def _keep(self, results: Results) -> None:
         self.results = results
         results.write(self.out)
-        report.write(results, self.out)
 
 
 def _asked(planned: Planned) -> Parts:

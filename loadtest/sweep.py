@@ -36,7 +36,7 @@ from tritonclas.cli import example
 _QUESTION_TIMEOUT_S = 10.0
 
 #: The table is printed at least this wide in characters; a narrower terminal wraps it, and loses nothing.
-_WIDTH = 160
+_WIDTH = 190
 
 EPILOG = example(
     "python -m loadtest.sweep --url localhost:8001 --models EfficientNetB0 EfficientNetB4 --out results/laptop"
@@ -94,6 +94,7 @@ def measure_all(  # noqa: PLR0917
         finally:
             bar.progress.stop()
             if sweep.results.cells:
+                report.write(sweep.results, options.out)
                 show(sweep.results, options.out)
     failed = [cell.title for cell in sweep.results.cells if cell.failed]
     if failed:
@@ -126,7 +127,7 @@ def header_of(options: Options, version: str, pictures: str) -> Header:
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         duration_s=options.duration_s,
         warm_up_s=options.warm_up_s,
-        gpu=gpus[0] if gpus else None,
+        gpu=options.gpu or (gpus[0] if gpus else None),
         driver=gpus[1] if gpus else None,
         pictures=pictures,
         generator=generator_of(options.processes),

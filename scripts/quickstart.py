@@ -98,7 +98,7 @@ def main(repository: Path, duration_s: float, out: Path) -> None:
                 classify_examples(server.url, name)
             headline(4, "Load-test with Locust, one user, batch sizes 1, 4 and 8")
             load_test(server.url, models, duration_s, out)
-        console.print(f"Server stopped. The report is in {out}/report.md", style="bold")
+        console.print(f"Server stopped. The report is in {out}/report.html and report.md", style="bold")
 
 
 if __name__ == "__main__":

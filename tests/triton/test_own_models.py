@@ -199,7 +199,7 @@ def test_the_load_test_reports_them(own_server, tmp_path):
     assert {(cell["model"], cell["batch_size"]) for cell in cells} == {(c.name, size) for c in CASES for size in (1, 4)}
     assert all(cell["requests"] and not cell["failures"] and not cell["synthetic"] for cell in cells)
     report = (tmp_path / "report.md").read_text().replace("\\", "")
-    assert all(f"| {case.name} | 4 | 1 |" in report for case in CASES)
+    assert all(f"| {case.name} | 4 | 1 user | encoded |" in report for case in CASES)
 
 
 def test_other_labels_need_no_new_export(own_repository, archives, tmp_path):

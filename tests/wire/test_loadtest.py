@@ -76,7 +76,8 @@ def test_users_are_served_at_the_same_time_and_the_figures_are_the_servers(tmp_p
     header = results(tmp_path)["header"]
     assert (header["server_version"], header["profile"], header["device"]) == ("2.51.0", "t4-fp16", "T4")
     assert (header["duration_s"], header["warm_up_s"]) == (1.0, 0.3)
-    assert f"| {MODEL} | 4 | {USERS} |" in (tmp_path / "report.md").read_text()
+    assert f"| {MODEL} | 4 | {USERS} users | encoded |" in (tmp_path / "report.md").read_text()
+    assert "</html>" in (tmp_path / "report.html").read_text()
     assert f"{cell['images_per_s']:.1f}" in done.stdout
 
 
