@@ -13,12 +13,12 @@ import click
 from locust import events
 
 from loadtest.pictures import EXAMPLES, read_pictures
-from loadtest.users import ClassifierUser
+from loadtest.users import ClosedLoopUser
 from loadtest.workload import DEFAULT_TIMEOUT_S, INPUTS, Workload
 from tritonclas import Classifier, TritonClasError
 
 
-class BatchUser(ClassifierUser):
+class BatchUser(ClosedLoopUser):
     """The user whose workload the command line describes."""
 
 
@@ -50,7 +50,7 @@ def _workload(options: Any) -> Workload:
         url=options.host or "",
         model=options.model,
         batch_size=options.batch_size,
-        pictures=read_pictures(Path(options.images)),
+        pictures=read_pictures(Path(options.images)).contents,
         input=options.input,
         timeout_s=options.request_timeout,
     )

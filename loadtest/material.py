@@ -2,47 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from loadtest.errors import LoadTestError
+from loadtest.crops import crops, preprocessing_of
+from loadtest.mix import generate
 from loadtest.options import Options
-from loadtest.pictures import read_pictures
+from loadtest.pictures import Pictures, read_pictures
 from loadtest.plan import Templates
 from loadtest.subjects import Model
-from loadtest.workload import Image, Input, Workload
+from loadtest.workload import Input, Workload
 from tritonclas import ModelServer
-from tritonclas.preprocess import Preprocessing
 
 
 class Material:
-    """The pictures of the options."""
+    """The pictures of the options: a folder's, or a generated mix."""
 
     def __init__(self, server: ModelServer, options: Options) -> None:
         self._server = server
         self._options = options
-        self._pictures = read_pictures(options.images)
-        self.description = f"{len(self._pictures)} pictures of {options.images.name}"
-        self.size_classes: Sequence[str] = ()
+        self._pictures = _pictures(options)
+
+    @property
+    def description(self) -> str:
+        """What is sent, in words."""
+        return self._pictures.description
 
     def probe(self, model: str) -> Workload:
         """The first picture alone."""
-        return Workload(self._options.url, model, 1, self._pictures[:1], timeout_s=self._options.timeout_s)
+        return Workload(self._options.url, model, 1, self._pictures.contents[:1], timeout_s=self._options.timeout_s)
 
     def templates(self, models: Iterable[Model]) -> Templates:
         """A workload for each model and input."""
-        found: dict[tuple[str, Input], Workload] = {}
-        for model in models:
-            for each in self._options.inputs:
-                pictures = self._crops(model) if each.startswith("pixels") else self._pictures
-                found[model.name, each] = Workload(
-                    self._options.url, model.name, 1, pictures, each, self._options.timeout_s
-                )
-        return found
+        return {(model.name, each): self._template(model, each) for model in models for each in self._options.inputs}
 
-    def _crops(self, model: Model) -> tuple[Image, ...]:
-        parts = model.parts
-        if parts.preprocessing is None:
-            raise LoadTestError(f"{model.name} has no preprocessing; leave pixels out of --inputs")
-        parameters = self._server.config(parts.preprocessing)["parameters"]
-        preprocessing = Preprocessing.from_parameters({key: each["string_value"] for key, each in parameters.items()})
-        return tuple(preprocessing(picture) for picture in self._pictures)
+    def _template(self, model: Model, given: Input) -> Workload:
+        options, pictures = self._options, self._pictures
+        if given.startswith("encoded"):
+            return Workload(
+                options.url, model.name, 1, pictures.contents, given, options.timeout_s, sizes=pictures.sizes
+            )
+        ready = crops(pictures, preprocessing_of(self._server, model.name))
+        return Workload(options.url, model.name, 1, ready, given, options.timeout_s)
+
+
+def _pictures(options: Options) -> Pictures:
+    return generate(options.mix, options.seed) if options.mix else read_pictures(options.images)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -13,6 +13,7 @@ import click
 from loadtest import compare, planfile
 from loadtest.arguments import Target, counts, inputs, names, rates, target
 from loadtest.load import ARRIVALS, Arrivals, Load
+from loadtest.mix import parse_mix
 from loadtest.pictures import EXAMPLES
 from loadtest.timing import Timing
 from loadtest.workload import DEFAULT_TIMEOUT_S, INPUTS, Input
@@ -38,6 +39,8 @@ class Options:
     slo: Target | None
     inputs: tuple[Input, ...]
     images: Path
+    mix: Mapping[str, float] | None
+    seed: int
     out: Path
     duration_s: float
     warm_up_s: float
@@ -134,6 +137,13 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         show_default="the repository's examples",
         help="Folder with the pictures to send.",
     ),
+    click.option(
+        "--mix",
+        callback=lambda _context, _parameter, text: None if text is None else parse_mix(text),
+        metavar="KIND=SHARE,...",
+        help="Send generated pictures instead: imagenet (500x375), thumbnail, photo (12 megapixels).",
+    ),
+    click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the generated pictures."),
     click.option(
         "--out",
         type=click.Path(path_type=Path),

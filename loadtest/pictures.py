@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadtest.errors import LoadTestError
@@ -13,34 +16,68 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 #: Enough for variety; the rest of a large folder is left out.
 MOST_BYTES = 256 * 2**20
 
+#: What figures are broken down by: a picture's width times height, in megapixels.
+SIZE_CLASSES = ("up to 0.05 MP", "up to 0.5 MP", "up to 2 MP", "up to 8 MP", "above 8 MP")
+_LARGEST = (50_000, 500_000, 2_000_000, 8_000_000)
 
-def read_pictures(folder: Path, most_bytes: int = MOST_BYTES) -> tuple[bytes, ...]:
+
+@dataclass(frozen=True)
+class Pictures:
+    """Encoded pictures, of each the place of its size in SIZE_CLASSES, and what they are in a reader's words."""
+
+    contents: tuple[bytes, ...] = field(repr=False)
+    sizes: tuple[int, ...] = field(repr=False)
+    description: str
+
+
+def size_class(pixels: int) -> int:
+    """The place in SIZE_CLASSES of a picture of that many pixels."""
+    return bisect_left(_LARGEST, pixels)
+
+
+def read_pictures(folder: Path, most_bytes: int = MOST_BYTES) -> Pictures:
     """The encoded pictures in a folder and those below it, sorted by path, at most `most_bytes` of them.
 
     Files that aren't pictures are passed over; LoadTestError if none is left.
     """
     if not folder.is_dir():
         raise LoadTestError(f"{folder} is not a folder; give --images a folder of pictures")
-    pictures: list[bytes] = []
+    contents: list[bytes] = []
+    pixels: list[int] = []
     room = most_bytes
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if picture := _picture(path, room):
-            pictures.append(picture)
-            room -= len(picture)
-    if not pictures:
+        if found := _picture(path, room):
+            contents.append(found[0])
+            pixels.append(found[1])
+            room -= len(found[0])
+    if not contents:
         raise LoadTestError(
             f"{folder} holds no picture that can be read; give --images a folder with JPEG or PNG files"
         )
-    return tuple(pictures)
+    return Pictures(tuple(contents), tuple(map(size_class, pixels)), _description(folder, pixels))
 
 
-def _picture(path: Path, room: int) -> bytes | None:
-    """The file's content; None if it isn't a picture or takes more than `room` bytes."""
+def _picture(path: Path, room: int) -> tuple[bytes, int] | None:
+    """The file's content and its pixels; None if it isn't a picture or takes more than `room` bytes."""
     try:
         if path.stat().st_size > room:
             return None
         content = path.read_bytes()
-        check_header(content)
+        width, height = check_header(content)
     except (OSError, BadImage):
         return None
-    return content
+    return content, width * height
+
+
+def _description(folder: Path, pixels: Sequence[int]) -> str:
+    number = "1 picture" if len(pixels) == 1 else f"{len(pixels)} pictures"
+    smallest, largest = _megapixels(min(pixels)), _megapixels(max(pixels))
+    sizes = smallest if smallest == largest else f"{smallest}–{largest}"  # noqa: RUF001
+    return f"{number} of {folder.resolve().name} ({sizes} MP)"
+
+
+def _megapixels(pixels: int) -> str:
+    """Two digits, of small pictures one: 0.002, 0.27, 1.2, 12."""
+    if pixels < 10_000:
+        return f"{max(pixels, 1000) / 1e6:.3f}"
+    return f"{pixels / 1e6:.{2 if pixels < 10**6 else 1 if pixels < 10**7 else 0}f}"

@@ -69,4 +69,6 @@ def text(command: click.Command, values: Mapping[str, Any]) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return os.path.relpath(value)
+    if isinstance(value, dict):
+        return ",".join(f"{name}={share:g}" for name, share in value.items())
     return value if isinstance(value, (bool, int, float)) else str(value)

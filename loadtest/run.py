@@ -14,6 +14,7 @@ from loadtest.fleet import Fleet
 from loadtest.hardware import Gauging
 from loadtest.load import Arrivals, Load
 from loadtest.measure import measure
+from loadtest.pictures import SIZE_CLASSES
 from loadtest.plan import Planned
 from loadtest.progress import Bar
 from loadtest.results import Objective, Results
@@ -34,7 +35,6 @@ class Sweep:
     gauging: Gauging
     timing: Timing
     bar: Bar
-    size_classes: Sequence[str]
     results: Results
     out: Path
 
@@ -51,7 +51,7 @@ class Sweep:
         subject = Subject(
             synthetic=planned.model.synthetic,
             parts=_asked(planned),
-            size_classes=self.size_classes if planned.workload.input.startswith("encoded") else (),
+            size_classes=SIZE_CLASSES if planned.workload.input.startswith("encoded") else (),
             hardware=self.gauging.average(begin.at_s, end.at_s),
         )
         cell = cell_of(measurement, subject)

@@ -63,16 +63,15 @@ def main(**values: Any) -> None:
         header = header_of(options, version, material.description)
         results = kept(options, header) if options.resume else Results(header)
         write_whole(options.out / planfile.FILE, planfile.text(main, click.get_current_context().params))
-        measure_all(options, models, templates, results, ServerView(server), material.size_classes)
+        measure_all(options, models, templates, results, ServerView(server))
 
 
-def measure_all(  # noqa: PLR0917
+def measure_all(
     options: Options,
     models: Sequence[Model],
     templates: Templates,
     results: Results,
     server: ServerView,
-    size_classes: Sequence[str],
 ) -> None:
     """Measure what isn't among the results; LoadTestError if a cell had failures only."""
     known = {cell.key for cell in results.cells}
@@ -83,7 +82,7 @@ def measure_all(  # noqa: PLR0917
     expected_s = timing.expected_s * (len(left) + EXPECTED_PROBES * len(searches))
     gauging = Gauging(options.metrics_url or metrics_url(options.url))
     with Fleet(options.processes) as fleet, gauging, progress_bar(expected_s) as bar:
-        sweep = Sweep(fleet, server, gauging, timing, bar, size_classes, results, options.out)
+        sweep = Sweep(fleet, server, gauging, timing, bar, results, options.out)
         try:
             if known:
                 bar.say(f"{len(planned) - len(left)} of {len(planned)} cells are measured already")

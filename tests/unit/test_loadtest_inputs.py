@@ -1,4 +1,4 @@
-"""What a sweep is made of: pictures, batches, models, cells, and the device's name."""
+"""What a sweep is made of: batches, models, cells, and the device's name."""
 
 from __future__ import annotations
 
@@ -13,47 +13,11 @@ import pytest
 from loadtest.device import device_at, is_loopback
 from loadtest.errors import LoadTestError
 from loadtest.load import Load
-from loadtest.pictures import EXAMPLES, read_pictures
 from loadtest.plan import plan
 from loadtest.serverview import Parts
 from loadtest.subjects import Model, check_batch_sizes, why_not_ready
 from loadtest.workload import Workload
-from tests.pictures import encode, picture
 from tritonclas import ModelStatus
-
-PICTURE = encode(picture(8, 8))
-LARGER = encode(picture(16, 16))
-
-
-def test_pictures_are_read_in_the_order_of_their_paths_and_other_files_passed_over(tmp_path):
-    (tmp_path / "below").mkdir()
-    (tmp_path / "below" / "z.png").write_bytes(LARGER)
-    (tmp_path / "c.png").write_bytes(PICTURE)
-    (tmp_path / "a.txt").write_text("no picture")
-    (tmp_path / "b.png").write_bytes(b"")
-    (tmp_path / "gone.png").symlink_to("nowhere")
-
-    assert read_pictures(tmp_path) == (LARGER, PICTURE)
-
-
-def test_pictures_beyond_the_limit_are_left_out(tmp_path):
-    (tmp_path / "a.png").write_bytes(PICTURE)
-    (tmp_path / "b.png").write_bytes(LARGER)
-    (tmp_path / "c.png").write_bytes(PICTURE)
-    (tmp_path / "d.png").write_bytes(PICTURE)
-
-    assert read_pictures(tmp_path, most_bytes=2 * len(PICTURE)) == (PICTURE, PICTURE)
-
-
-def test_a_folder_without_pictures_is_refused(tmp_path):
-    with pytest.raises(LoadTestError, match="holds no picture that can be read; give --images a folder"):
-        read_pictures(tmp_path)
-    with pytest.raises(LoadTestError, match="nowhere is not a folder; give --images"):
-        read_pictures(tmp_path / "nowhere")
-
-
-def test_the_repositorys_own_pictures_are_there(examples):
-    assert read_pictures(EXAMPLES) == tuple(path.read_bytes() for path in examples.values())
 
 
 def test_batches_take_the_pictures_in_turn():

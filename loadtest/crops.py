@@ -1,0 +1,42 @@
+"""The load test's pictures as pixels: what a client that preprocesses by itself sends."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadtest.errors import LoadTestError
+from loadtest.pictures import MOST_BYTES, Pictures
+from tritonclas import ModelServer
+from tritonclas.preprocess import BadImage, Preprocessing
+
+
+def crops(
+    pictures: Pictures, preprocessing: Preprocessing, most_bytes: int = MOST_BYTES
+) -> tuple[NDArray[np.uint8], ...]:
+    """The pictures from the first on as `[crop, crop, 3]`, as many as `most_bytes` hold but at least one.
+
+    A picture that is there again is the same array again. LoadTestError for one that can't be decoded.
+    """
+    number = max(1, most_bytes // (3 * preprocessing.crop**2))
+    made: dict[bytes, NDArray[np.uint8]] = {}
+    for place, content in enumerate(pictures.contents[:number], start=1):
+        if content not in made:
+            try:
+                made[content] = preprocessing(content)
+            except BadImage as error:
+                reason = " ".join(str(error).split())
+                raise LoadTestError(f"picture {place} of the {pictures.description} is broken: {reason}") from error
+    return tuple(made[content] for content in pictures.contents[:number])
+
+
+def preprocessing_of(server: ModelServer, model: str) -> Preprocessing:
+    """What is done to a model's pictures before its network; LoadTestError for one that isn't such an ensemble."""
+    steps = server.config(model).get("ensemble_scheduling", {}).get("step", [])
+    if len(steps) != 2:
+        raise LoadTestError(f"{model} takes no pixels; leave the inputs pixels out")
+    parameters = server.config(steps[0]["model_name"]).get("parameters", {})
+    try:
+        return Preprocessing.from_parameters({key: each.get("string_value", "") for key, each in parameters.items()})
+    except ValueError as error:
+        raise LoadTestError(f"{model} takes no pixels ({error}); leave the inputs pixels out") from error
