@@ -55,11 +55,12 @@ class Cell:
     None that it isn't known. `saturated` says of an open loop that the server couldn't keep up with the rate.
 
     `server_ms` has the server's own times of an average request (SERVER_STEPS), `server_total_ms` its whole time
-    there, and `outside_ms` the rest of the client's average: network, gRPC and client. `batch_sizes` counts the
-    network's executions by the number of images (a string) that were computed at once. `other_requests` were
-    somebody else's in the same time. `hardware` has averages from the metrics endpoint, by Triton's names without
-    `nv_`: `gpu_utilization` and `cpu_utilization` (0 to 1), `gpu_memory_used_bytes`, `gpu_power_usage` (watts).
-    All of these are None, or empty, where the server doesn't tell.
+    there, and `outside_ms` the rest of the client's average: network, gRPC and client. Triton counts a request until
+    it has let go of it, a moment after its answer is on the way: on a busy machine the rest can be slightly negative.
+    `batch_sizes` counts the network's executions by the number of images (a string) that were computed at once.
+    `other_requests` were somebody else's in the same time. `hardware` has averages from the metrics endpoint, by
+    Triton's names without `nv_`: `gpu_utilization` and `cpu_utilization` (0 to 1), `gpu_memory_used_bytes`,
+    `gpu_power_usage` (watts). All of these are None, or empty, where the server doesn't tell.
 
     `by_size` breaks encoded input down by the pictures' size. `synthetic` means random weights.
     """

@@ -60,8 +60,8 @@ def text(command: click.Command, values: Mapping[str, Any]) -> str:
     )
     for name, option in _options(command).items():
         value = values.get(option.name or name)
-        if value is None or value == ():
-            continue
+        if value is None or value == () or (isinstance(value, Path) and value == option.default):
+            continue  # a path of the project's own is another one on another machine
         document.add(name, list(value) if isinstance(value, tuple) else _plain(value))
     return tomlkit.dumps(document)
 

@@ -141,6 +141,54 @@ def test_what_was_measured_before_ctrl_c_is_kept_and_reported(tmp_path):
     assert (tmp_path / "report.md").is_file()
 
 
+def test_an_interrupted_sweep_goes_on_with_what_is_left(tmp_path):
+    servicer = SlowServicer(0.02)
+    with serving(servicer) as url:
+        first = run(command(url, out=str(tmp_path), users="2"))
+        servicer.batches.clear()
+        again = run([*command(url, out=str(tmp_path), users="2,3", batch_sizes="1"), "--resume"])
+        other = run([*command(url, out=str(tmp_path), users="2,3", duration="2"), "--resume"])
+
+    assert (first.returncode, again.returncode) == (0, 0), again.stderr
+    assert "1 of 2 cells are measured already" in again.stderr
+    assert [cell["users"] for cell in results(tmp_path)["cells"]] == [2, 3]
+    assert servicer.batches
+    assert other.returncode == 1
+    assert "was measured with duration s 1.0, this is 2.0; give --out another folder" in other.stderr
+
+
+def test_a_plan_is_a_sweep_of_its_own(tmp_path):
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        f'models = ["{MODEL}"]\nbatch-sizes = [2]\nrates = [40]\narrivals = "poisson"\n'
+        'duration = 1.0\nwarm-up = 0.3\nprocesses = 2\nmix = "imagenet=1,thumbnail=1"\n'
+    )
+    out = tmp_path / "out"
+    with serving(SlowServicer(0.02)) as url:
+        done = run([sys.executable, "-m", "loadtest.sweep", "--plan", str(plan), "--url", url, "--out", str(out)])
+
+    assert done.returncode == 0, done.stderr
+    (cell,) = results(out)["cells"]
+    assert (cell["users"], cell["rate_per_s"], cell["arrivals"]) == (None, 40.0, "poisson")
+    assert cell["requests_per_s"] == pytest.approx(40, rel=0.25)
+    assert set(cell["by_size"]) == {"up to 0.05 MP", "up to 0.5 MP"}
+    assert "2 processes" in results(out)["header"]["generator"]
+    assert 'arrivals = "poisson"' in (out / "sweep.toml").read_text()
+
+
+def test_the_highest_rate_that_holds_an_objective_is_found(tmp_path):
+    """Four threads that take 50 ms each answer up to 80 a second; beyond that requests wait."""
+    with serving(SlowServicer(0.05), threads=4) as url:
+        done = run(command(url, out=str(tmp_path), users="1", duration="1") + ["--slo", "p95=120ms"])
+
+    assert done.returncode == 0, done.stderr
+    (objective,) = results(tmp_path)["objectives"]
+    capacity_per_s = 4 / 0.05
+    assert 0.7 * capacity_per_s < objective["rate_per_s"] < 1.05 * capacity_per_s
+    assert objective["rate_per_s"] < objective["broken_per_s"] < 1.3 * capacity_per_s
+    assert "p95 of 120 ms is held up to" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

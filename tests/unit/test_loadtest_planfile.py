@@ -1,0 +1,103 @@
+"""The sweep's options as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+import tomlkit
+from click.testing import CliRunner
+
+from loadtest import planfile
+from loadtest.arguments import SweepCommand
+from loadtest.options import Options, sweep_options
+
+taken: list[Options] = []
+
+
+@click.command(cls=SweepCommand)
+@sweep_options
+def sweep(**values):
+    taken.append(Options(**values))
+    Path(values["out"]).write_text(planfile.text(sweep, click.get_current_context().params))
+
+
+def run(*words: str) -> click.testing.Result:
+    taken.clear()
+    return CliRunner().invoke(sweep, [str(word) for word in words])
+
+
+BASE = ("--url", "localhost:8001", "--models", "A", "B")
+
+
+def test_what_is_written_is_the_same_sweep_again(tmp_path):
+    file = tmp_path / "sweep.toml"
+    more = ("--batch-sizes", "1,4", "--rates", "10,12.5", "--slo", "p99=50ms", "--mix", "imagenet=4,photo=1")
+    assert run(*BASE, *more, "--inputs", "encoded,pixels", "--duration", "2", "--out", file).exit_code == 0
+    (first,) = taken
+
+    assert run("--plan", file, "--out", tmp_path / "again").exit_code == 0
+
+    (second,) = taken
+    assert second == Options(**{**vars(first), "out": tmp_path / "again"})
+    assert (tmp_path / "again").read_text() == file.read_text()
+    content = tomlkit.parse(file.read_text())
+    assert content["models"] == ["A", "B"]
+    assert content["rates"] == [10.0, 12.5]
+    assert {"out", "resume", "plan"}.isdisjoint(content)
+
+
+def test_the_command_line_comes_before_the_file(tmp_path):
+    file = tmp_path / "sweep.toml"
+    file.write_text('url = "t4:8001"\nmodels = ["A"]\nbatch_sizes = [1, 8]\nusers = 4\n')
+
+    done = run("--plan", file, "--users", "1,2", "--out", tmp_path / "out")
+
+    assert done.exit_code == 0, done.output
+    (options,) = taken
+    assert (options.url, options.batch_sizes, options.users) == ("t4:8001", (1, 8), (1, 2))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("models = [", "can't be read as TOML"),
+        ('model = ["A"]', "has 'model'; it may have arrivals, batch-sizes"),
+        ("out = 'x'", "has 'out'; it may have"),
+        ("batch-sizes = [0]", "'0' isn't a number of at least 1"),
+        ("rates = ['fast']", "'fast' isn't a rate above 0"),
+        ("inputs = ['bitmap']", "there is no input 'bitmap'; there are encoded, pixels, encoded-shm, pixels-shm"),
+    ],
+)
+def test_mistakes_in_the_file_are_told(tmp_path, content, message):
+    file = tmp_path / "plan.toml"
+    file.write_text(content)
+
+    done = run(*BASE, "--plan", file, "--out", tmp_path / "out")
+
+    assert done.exit_code == 2
+    assert message in " ".join(done.output.split())
+
+
+def test_a_file_that_isnt_there(tmp_path):
+    done = run(*BASE, "--plan", tmp_path / "none.toml", "--out", tmp_path / "out")
+
+    assert done.exit_code == 2
+    assert "can't be read as TOML" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "loads"),
+    [
+        ((), ["1 user", "2 users", "4 users"]),
+        (("--users", "8"), ["8 users"]),
+        (("--rates", "10"), ["10 requests/s"]),
+        (("--rates", "10", "--users", "1", "--arrivals", "poisson"), ["1 user", "10 requests/s, poisson"]),
+        (("--slo", "p99=50ms"), []),
+    ],
+)
+def test_loads_are_users_then_rates(tmp_path, words, loads):
+    assert run(*BASE, *words, "--out", tmp_path / "out").exit_code == 0
+
+    assert list(map(str, taken[0].loads)) == loads
