@@ -41,7 +41,7 @@ def holds(cell: Cell, target: Target) -> bool:
 def search(target: Target, measure: Measure, arrivals: Arrivals = "constant") -> Found:
     """Try one user, then rates from half of what that one gets on, doubled until one breaks it, then halves between.
 
-    A rate at which the generator itself was the limit ends the search like one that breaks the objective.
+    A rate that breaks it because the generator was the limit ends the search, too; its cell is marked.
     """
     alone = measure(Load(users=1))
     if alone.latency_ms is None or getattr(alone.latency_ms, target.quantile) > target.limit_ms:
@@ -51,7 +51,7 @@ def search(target: Target, measure: Measure, arrivals: Arrivals = "constant") ->
     rate_per_s = alone.requests_per_s / 2
     for _ in range(MOST_PROBES):
         cell = measure(Load(rate_per_s=_rounded(rate_per_s), arrivals=arrivals))
-        if holds(cell, target) and not cell.bound:
+        if holds(cell, target):
             low = cell.rate_per_s
         else:
             high = cell.rate_per_s

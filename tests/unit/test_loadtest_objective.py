@@ -8,7 +8,7 @@ import pytest
 from click import BadParameter
 
 from loadtest.arguments import Target, target
-from loadtest.cell import Cell, Generator
+from loadtest.cell import Cell
 from loadtest.load import Load
 from loadtest.objective import MOST_PROBES, RESOLUTION, holds, search
 from loadtest.samples import Latency
@@ -62,19 +62,6 @@ def test_an_objective_that_one_user_breaks_isnt_held_by_any_rate():
     found = search(P99, Queue(10.0, 100.0))
 
     assert (found.holds_per_s, found.broken_per_s) == (None, 10.0)
-
-
-def test_a_generator_at_its_limit_ends_the_search():
-    queue = Queue(1e6, 1.0)
-
-    def bound(load: Load) -> Cell:
-        cell = queue(load)
-        busy = load.rate_per_s is not None and load.rate_per_s > 3000
-        return replace(cell, generator=Generator(cpu_percent=99.0, bound=("busy",))) if busy else cell
-
-    found = search(P99, bound)
-
-    assert found.holds_per_s <= 3000 < found.broken_per_s <= 1.01 * RESOLUTION * found.holds_per_s
 
 
 def test_failures_and_saturation_dont_hold():
