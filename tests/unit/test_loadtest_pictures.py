@@ -79,6 +79,18 @@ def test_the_repositorys_own_pictures_are_there(examples):
     assert pictures.description == "3 pictures of examples (0.14–0.27 MP)"  # noqa: RUF001
 
 
+def test_damaged_pictures_are_left_out_and_counted(tmp_path, examples):
+    whole = examples["cat"].read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "cut.png").write_bytes(LARGER[: len(LARGER) // 2])
+    (tmp_path / "whole.jpg").write_bytes(whole)
+
+    pictures = read_pictures(tmp_path)
+
+    assert pictures.contents == (whole,)
+    assert pictures.description == f"1 picture of {tmp_path.name} (0.14 MP), 2 damaged left out"
+
+
 def test_a_single_picture_is_described(tmp_path):
     (tmp_path / "large.png").write_bytes(encode(Image.new("L", (1200, 1000))))
     assert read_pictures(tmp_path).description == f"1 picture of {tmp_path.name} (1.2 MP)"
