@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadtest.errors import LoadTestError
-from tritonclas.preprocess import BadImage, check_header
+from tritonclas.preprocess import BadImage, check_header, decode
 
 #: The repository's own pictures.
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -38,23 +38,29 @@ def size_class(pixels: int) -> int:
 def read_pictures(folder: Path, most_bytes: int = MOST_BYTES) -> Pictures:
     """The encoded pictures in a folder and those below it, sorted by path, at most `most_bytes` of them.
 
-    Files that aren't pictures are passed over; LoadTestError if none is left.
+    Files that aren't pictures are passed over, and so are damaged ones, which would fail every request that they are
+    in: all are decoded once, which takes a few seconds where there are `most_bytes`. LoadTestError if none is left.
     """
     if not folder.is_dir():
         raise LoadTestError(f"{folder} is not a folder; give --images a folder of pictures")
     contents: list[bytes] = []
     pixels: list[int] = []
+    damaged = 0
     room = most_bytes
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        if found := _picture(path, room):
+        if not (found := _picture(path, room)):
+            continue
+        if _is_whole(found[0]):
             contents.append(found[0])
             pixels.append(found[1])
             room -= len(found[0])
+        else:
+            damaged += 1
     if not contents:
         raise LoadTestError(
             f"{folder} holds no picture that can be read; give --images a folder with JPEG or PNG files"
         )
-    return Pictures(tuple(contents), tuple(map(size_class, pixels)), _description(folder, pixels))
+    return Pictures(tuple(contents), tuple(map(size_class, pixels)), _description(folder, pixels, damaged))
 
 
 def _picture(path: Path, room: int) -> tuple[bytes, int] | None:
@@ -69,11 +75,21 @@ def _picture(path: Path, room: int) -> tuple[bytes, int] | None:
     return content, width * height
 
 
-def _description(folder: Path, pixels: Sequence[int]) -> str:
+def _is_whole(content: bytes) -> bool:
+    """Whether all of it can be decoded."""
+    try:
+        decode(content)
+    except BadImage:
+        return False
+    return True
+
+
+def _description(folder: Path, pixels: Sequence[int], damaged: int) -> str:
     number = "1 picture" if len(pixels) == 1 else f"{len(pixels)} pictures"
     smallest, largest = _megapixels(min(pixels)), _megapixels(max(pixels))
     sizes = smallest if smallest == largest else f"{smallest}–{largest}"  # noqa: RUF001
-    return f"{number} of {folder.resolve().name} ({sizes} MP)"
+    without = f", {damaged} damaged left out" if damaged else ""
+    return f"{number} of {folder.resolve().name} ({sizes} MP){without}"
 
 
 def _megapixels(pixels: int) -> str:

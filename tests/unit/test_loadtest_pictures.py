@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
+import subprocess
+import sys
 from collections import Counter
 from functools import cache
+from hashlib import sha256
 from statistics import mean
 
 import click
@@ -79,6 +83,18 @@ def test_the_repositorys_own_pictures_are_there(examples):
     assert pictures.description == "3 pictures of examples (0.14–0.27 MP)"  # noqa: RUF001
 
 
+def test_damaged_pictures_are_left_out_and_counted(tmp_path, examples):
+    whole = examples["cat"].read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "cut.png").write_bytes(LARGER[: len(LARGER) // 2])
+    (tmp_path / "whole.jpg").write_bytes(whole)
+
+    pictures = read_pictures(tmp_path)
+
+    assert pictures.contents == (whole,)
+    assert pictures.description == f"1 picture of {tmp_path.name} (0.14 MP), 2 damaged left out"
+
+
 def test_a_single_picture_is_described(tmp_path):
     (tmp_path / "large.png").write_bytes(encode(Image.new("L", (1200, 1000))))
     assert read_pictures(tmp_path).description == f"1 picture of {tmp_path.name} (1.2 MP)"
@@ -126,6 +142,21 @@ def test_photos_are_the_same_for_the_same_seed_and_in_any_mix():
 
     assert photo in everyday().contents
     assert generate({"photo": 1}, 1, 1).contents[0] != photo
+
+
+def test_processors_with_fewer_instructions_make_the_same_bytes(root):
+    program = (
+        "from hashlib import sha256; from loadtest.mix import generate\n"
+        "for kind in ('imagenet', 'photo'): print(sha256(generate({kind: 1}, 0, 1).contents[0]).hexdigest())"
+    )
+    older = {"OPENCV_CPU_DISABLE": "AVX,FMA3,AVX2,AVX512_SKX,AVX512_ICL", "OPENCV_IPP": "disabled"}
+
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, env=os.environ | older, capture_output=True, text=True, check=True
+    )
+
+    here = [generated(kind).contents[0] for kind in ("imagenet", "photo")]
+    assert done.stdout.split() == [sha256(content).hexdigest() for content in here]
 
 
 @pytest.mark.parametrize(
