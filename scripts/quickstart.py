@@ -63,9 +63,10 @@ def classify_examples(url: str, model: str) -> None:
 
 def load_test(url: str, models: list[str], duration_s: float, report: Path) -> None:
     """A short sweep, in a process of its own because Locust patches the standard library."""
+    windows = ("--warm-up", "1", "--duration", str(duration_s / 3), "--max-windows", "3")
     command = [sys.executable, "-m", "loadtest.sweep", "--url", url, "--models", *models, "--out", str(report)]
     done = subprocess.run(
-        [*command, "--batch-sizes", "1,4,8", "--users", "1", "--duration", str(duration_s), "--warm-up", "1"],
+        [*command, *("--batch-sizes", "1,4,8", "--users", "1"), *windows],
         check=False,
         env=os.environ | {"COLUMNS": str(max(console.width, 110))},
     )

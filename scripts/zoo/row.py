@@ -172,7 +172,16 @@ def _load_test(model: Model, url: str, timing: Timing, folder: Path) -> dict[int
     _run(
         "loadtest.sweep",
         *("--url", url, "--models", model.name, "--users", 1, "--batch-sizes", ",".join(map(str, BATCH_SIZES))),
-        *("--warm-up", timing.warm_up_s, "--duration", timing.duration_s, "--timeout", _REQUEST_TIMEOUT_S),
+        *(
+            "--warm-up",
+            timing.warm_up_s,
+            "--duration",
+            timing.duration_s / 3,
+            "--max-windows",
+            3,
+            "--timeout",
+            _REQUEST_TIMEOUT_S,
+        ),
         *("--out", folder),
     )
     cells = Results.read(folder / FILE).cells
