@@ -45,6 +45,15 @@ class Control:
             _logger.error(message)
         self._runner.send_message(_REFUSED, {"message": message})
 
+    def dismiss_workers(self) -> None:
+        """Master: end the processes that Locust forked, which it would leave alone if this process ended now."""
+        options = self._environment.parsed_options
+        if isinstance(self._runner, MasterRunner) and options.processes:
+            end_s = time.monotonic() + _PATIENCE_S
+            while len(self._runner.clients) < options.processes and time.monotonic() < end_s:
+                gevent.sleep(0.02)
+            self._runner.quit()
+
     def _begin(self, **_: Any) -> None:
         self._refused = False
 

@@ -14,7 +14,6 @@ from math import ceil, inf
 from typing import Any
 
 from hdrh.histogram import HdrHistogram
-from locust.runners import MasterRunner, WorkerRunner
 
 #: The key in Locust's reports from workers to the master.
 KEY = "batches"
@@ -116,11 +115,11 @@ class Figures:
 
     def attach(self, environment: Any) -> None:
         """Count what Locust's users do, and begin anew whenever Locust's own statistics do."""
-        events = environment.events
+        events, options = environment.events, environment.parsed_options
         events.request.add_listener(self.count)
-        if isinstance(environment.runner, WorkerRunner):
+        if options.worker:
             events.report_to_master.add_listener(self._report)
-        if isinstance(environment.runner, MasterRunner):
+        if options.master:
             events.worker_report.add_listener(self._take)
         events.test_start.add_listener(lambda **_: self.reset())
         events.reset_stats.add_listener(lambda **_: self.reset())

@@ -16,7 +16,7 @@ import gevent
 from locust import events
 from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest import locust_options, locust_output, shape
+from loadtest import locust_options, locust_output, locust_shape, shape
 from loadtest.errors import LoadTestError
 from loadtest.locust_control import Control
 from loadtest.locust_figures import Figures
@@ -38,40 +38,36 @@ class BatchUser(ClosedLoopUser):
 def begin(environment: Any, **_: Any) -> None:
     """Make this process ready; without a web UI, a mistake in the options ends it with one line."""
     options, runner = environment.parsed_options, environment.runner
-    figures, users = Figures(), Users()
+    figures, users, control = Figures(), Users(), Control(environment)
     figures.attach(environment)
     if isinstance(runner, WorkerRunner):
         if options.processes:
             options.json = False  # the master prints it; several on one stdout aren't JSON
     else:
-        _or_exit(lambda: _shaped(environment))
-        if options.headless or options.autostart:
-            _or_exit(lambda: _checked(environment))
+        try:
+            _set_shape(environment)
+            if options.headless or options.autostart:
+                _check(environment)
+        except (LoadTestError, TritonClasError) as error:
+            control.dismiss_workers()
+            sys.exit(f"Error: {error}")
         if environment.web_ui:
             locust_output.extend_web_ui(environment, figures)
         _show(environment, figures)
-    control = Control(environment)
     environment.events.test_start.add_listener(lambda **_: _start(environment, control, users))
 
 
-def _or_exit(task: Any) -> None:
-    try:
-        task()
-    except (LoadTestError, TritonClasError) as error:
-        sys.exit(f"Error: {error}")
-
-
-def _shaped(environment: Any) -> None:
+def _set_shape(environment: Any) -> None:
     options = environment.parsed_options
     if not options.shape:
         return
-    environment.shape_class = shape.FileShape(shape.read(Path(options.shape)))
+    environment.shape_class = locust_shape.FileShape(shape.read(Path(options.shape)))
     environment.shape_class.runner = environment.runner
     if options.num_users or options.spawn_rate or options.run_time:
         logging.getLogger("loadtest").warning("--users, --spawn-rate and --run-time have no effect with --shape")
 
 
-def _checked(environment: Any) -> None:
+def _check(environment: Any) -> None:
     """LoadTestError or TritonClasError if the options make no sense, as far as can be seen from here."""
     found = locust_options.choice(environment.parsed_options, environment.host)
     if not isinstance(environment.runner, MasterRunner):

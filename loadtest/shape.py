@@ -18,10 +18,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import tomlkit
-from locust import LoadTestShape
 from tomlkit.exceptions import TOMLKitError
 
 from loadtest.errors import LoadTestError
@@ -60,20 +59,6 @@ class Shape:
             begin_s, users = stage.until_s, stage.users
         last = self.stages[-1]
         return (last.users, last.spawn_rate) if self.hold else None
-
-
-class FileShape(LoadTestShape):  # type: ignore[misc]  # Locust publishes no types that mypy is told to follow
-    """What Locust asks every second."""
-
-    abstract: ClassVar[bool] = True  # so that Locust doesn't take it for the shape of every test
-
-    def __init__(self, shape: Shape) -> None:
-        super().__init__()
-        self._shape = shape
-
-    def tick(self) -> tuple[int, float] | None:
-        """The users that there should be now."""
-        return self._shape.at(self.get_run_time())
 
 
 def read(path: Path) -> Shape:
