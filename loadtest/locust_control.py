@@ -62,7 +62,7 @@ class Control:
             return
         self._refused = True
         _logger.error(message)
-        self._runner.log_exception("master", message, "")  # the web UI shows these
+        self._runner.log_exception("master", message, message)  # the web UI shows these
         options = self._environment.parsed_options
         if options.headless:
             self._environment.process_exit_code = 1
