@@ -1,64 +1,114 @@
-"""For Locust's own command: locust -f loadtest/locustfile.py --host HOST:PORT --model NAME --batch-size 8."""
+"""For Locust's own command: locust -f loadtest/locustfile.py --host HOST:PORT --model NAME --batch-size 8.
+
+docs/loadtest_locust.md says how people use it.
+"""
 
 from loadtest import gevent_first  # noqa: F401
 
 # isort: split
 
+import logging
 import sys
-from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
-import click
+import gevent
 from locust import events
+from locust.runners import MasterRunner, WorkerRunner
 
-from loadtest.pictures import EXAMPLES, read_pictures
+from loadtest import locust_options, locust_output, locust_shape, shape
+from loadtest.errors import LoadTestError
+from loadtest.locust_control import Control
+from loadtest.locust_figures import Figures
+from loadtest.locust_users import Users
 from loadtest.users import ClosedLoopUser
-from loadtest.workload import DEFAULT_TIMEOUT_S, INPUTS, Workload
-from tritonclas import Classifier, TritonClasError
+from tritonclas import TritonClasError
+
+#: How often the file of --csv is written, besides at the end.
+_CSV_S = 5.0
+
+events.init_command_line_parser.add_listener(locust_options.add_options)
 
 
 class BatchUser(ClosedLoopUser):
-    """The user whose workload the command line describes."""
-
-
-@events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
-def add_options(parser: Any) -> None:
-    """The options that Locust doesn't have."""
-    parser.add_argument("--model", required=True, help="The model's name on the server")
-    parser.add_argument("--batch-size", type=_positive, default=1, help="Images a request")
-    parser.add_argument("--images", default=str(EXAMPLES), help="Folder with the pictures to send")
-    parser.add_argument(
-        "--input", choices=INPUTS, default="encoded", help="Encoded files, or crops (pixels); -shm: by shared memory"
-    )
-    parser.add_argument("--request-timeout", type=float, default=DEFAULT_TIMEOUT_S, help="Seconds for a request")
+    """Holds the place of the users, whose class is made when a test starts: only then is it known what they send."""
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
-def set_workload(environment: Any, **_: Any) -> None:
-    """Give the users their workload; the process ends with one line if it makes no sense."""
+def begin(environment: Any, **_: Any) -> None:
+    """Make this process ready; without a web UI, a mistake in the options ends it with one line."""
+    options, runner = environment.parsed_options, environment.runner
+    figures, users, control = Figures(), Users(), Control(environment)
+    figures.attach(environment)
+    if isinstance(runner, WorkerRunner):
+        if options.processes:
+            options.json = False  # the master prints it; several on one stdout aren't JSON
+    else:
+        try:
+            _set_shape(environment)
+            if options.headless or options.autostart:
+                _check(environment)
+        except (LoadTestError, TritonClasError) as error:
+            control.dismiss_workers()
+            sys.exit(f"Error: {error}")
+        if environment.web_ui:
+            locust_output.extend_web_ui(environment, figures)
+        _show(environment, figures)
+    environment.events.test_start.add_listener(lambda **_: _start(environment, control, users))
+
+
+def _set_shape(environment: Any) -> None:
+    options = environment.parsed_options
+    if not options.shape:
+        return
+    environment.shape_class = locust_shape.FileShape(shape.read(Path(options.shape)))
+    environment.shape_class.runner = environment.runner
+    if options.num_users or options.spawn_rate or options.run_time:
+        logging.getLogger("loadtest").warning("--users, --spawn-rate and --run-time have no effect with --shape")
+
+
+def _check(environment: Any) -> None:
+    """LoadTestError or TritonClasError if the options make no sense, as far as can be seen from here."""
+    found = locust_options.choice(environment.parsed_options, environment.host)
+    if not isinstance(environment.runner, MasterRunner):
+        locust_options.workload(found)
+    elif environment.parsed_options.processes:
+        locust_options.check_model(found)
+
+
+def _start(environment: Any, control: Control, users: Users) -> None:
+    """A test begins: make the users what the options say now, which the web UI can have changed."""
+    options, runner = environment.parsed_options, environment.runner
     try:
-        BatchUser.workload = _workload(environment.parsed_options)
-    except (click.ClickException, TritonClasError) as error:
-        sys.exit(f"Error: {error}")
-    # A user that is killed within a request would report it as answered.
-    environment.stop_timeout = max(environment.stop_timeout, BatchUser.workload.timeout_s)
+        found = locust_options.choice(options, environment.host)
+        # A user that is killed within a request would report it as answered.
+        environment.stop_timeout = max(float(options.stop_timeout or 0), found.timeout_s)
+        if isinstance(runner, MasterRunner):
+            return
+        made = users.of(locust_options.workload(found), found.load, max(runner.worker_index, 0))
+    except (LoadTestError, TritonClasError) as error:
+        control.refuse(str(error))
+        made = users.refused()
+    environment.user_classes = [made]
 
 
-def _workload(options: Any) -> Workload:
-    workload = Workload(
-        url=options.host or "",
-        model=options.model,
-        batch_size=options.batch_size,
-        pictures=read_pictures(Path(options.images)).contents,
-        input=options.input,
-        timeout_s=options.request_timeout,
-    )
-    Classifier(workload.url, workload.model).close()  # refuses what can't be an endpoint
-    return workload
+def _show(environment: Any, figures: Figures) -> None:
+    """The figures on the console at the end, and in a file from time to time if there is to be one."""
+    options = environment.parsed_options
 
+    def write() -> None:
+        if options.csv_prefix:
+            locust_output.write_csv(figures.all(), options.csv_prefix)
 
-def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} isn't a number of at least 1")
-    return int(text)
+    def write_always() -> None:
+        while True:
+            gevent.sleep(_CSV_S)
+            write()
+
+    def end(**_: Any) -> None:
+        write()
+        locust_output.show(figures.all(), on_stderr=options.json)
+
+    if options.csv_prefix:
+        gevent.spawn(write_always)
+    environment.events.quit.add_listener(end)

@@ -95,7 +95,7 @@ class OpenLoopUser(ClassifierUser):
     """
 
     abstract = True
-    load: ClassVar[Load]
+    load: Load
     alarm: ClassVar[Alarm]
     begin_s: float | None = None
 

@@ -1,0 +1,141 @@
+"""Where a Locust run's figures are shown: on the console, in files, and in the web UI's tab Images."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from flask import Response, jsonify, request
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from loadtest.errors import LoadTestError
+from loadtest.locust_figures import Figure, Figures
+from loadtest.locust_options import check_model, choice
+from tritonclas import TritonClasError
+
+#: Columns: the figure's field, and its title.
+COLUMNS = {
+    "name": "model and batch",
+    "requests": "requests",
+    "images_per_s": "images/s",
+    "requests_per_s": "requests/s",
+    "p50_ms": "p50 ms",
+    "p90_ms": "p90 ms",
+    "p95_ms": "p95 ms",
+    "p99_ms": "p99 ms",
+    "max_ms": "max ms",
+    "failures": "failures",
+    "failure_kinds": "kinds of failures",
+}
+
+#: The tab's key in Locust's web UI.
+_TAB = "images"
+
+_RUNNING = ("spawning", "running")
+
+
+def cells(figure: Figure, digits: int) -> dict[str, str]:
+    """A row of text; empty where there is no value."""
+    return {column: _text(getattr(figure, column), digits) for column in COLUMNS}
+
+
+def _text(value: Any, digits: int) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return ", ".join(f"{kind} {count}" for kind, count in value.items())
+    return f"{value:.{digits}f}" if isinstance(value, float) else str(value)
+
+
+def show(figures: Sequence[Figure], *, on_stderr: bool) -> None:
+    """Print them as a table; nothing if there are none."""
+    if not figures:
+        return
+    table = Table(box=None, title="Images", title_justify="left")
+    for column, title in COLUMNS.items():
+        words = column in ("name", "failure_kinds")
+        table.add_column(title, justify="left" if words else "right", overflow="fold", no_wrap=not words)
+    for figure in figures:
+        table.add_row(*map(Text, cells(figure, 2).values()))
+    console = Console(stderr=on_stderr)
+    if not console.is_terminal:
+        console.width = max(console.width, 200)  # a file or a pipe wraps nothing
+    console.print(table)
+
+
+def as_csv(figures: Sequence[Figure]) -> str:
+    """A header and a line a figure, with the figures' field names."""
+    text = StringIO()
+    writer = csv.DictWriter(text, COLUMNS)
+    writer.writeheader()
+    writer.writerows(cells(figure, 3) for figure in figures)
+    return text.getvalue()
+
+
+def write_csv(figures: Sequence[Figure], prefix: str) -> None:
+    """Write PREFIX_batches.csv."""
+    Path(f"{prefix}_batches.csv").write_text(as_csv(figures), newline="")
+
+
+def extend_web_ui(environment: Any, figures: Figures) -> None:
+    """Add the tab Images, its downloads, and refusals of what can't be run before a test starts."""
+    web_ui, base = environment.web_ui, environment.parsed_options.web_base_path or ""
+    web_ui.template_args |= {
+        "extended_tabs": [{"title": "Images", "key": _TAB}],
+        "extended_tables": [
+            {"key": _TAB, "structure": [{"key": key, "title": title} for key, title in COLUMNS.items()]}
+        ],
+        "extended_csv_files": [
+            {"href": f".{path}", "title": f"Download images {kind}"}
+            for kind, path in (("CSV", "/images/csv"), ("JSON", "/images/json"))
+        ],
+    }
+
+    def as_file(name: str, kind: str, text: Callable[[], str]) -> Callable[[], Response]:
+        headers = {"Content-Disposition": f"attachment;filename={name}"}
+        return lambda: Response(text(), mimetype=kind, headers=headers)
+
+    routes = {
+        "csv": as_file("images.csv", "text/csv", lambda: as_csv(figures.all())),
+        "json": as_file("images.json", "application/json", lambda: as_json(figures.all())),
+    }
+    for name, view in routes.items():
+        web_ui.app.add_url_rule(f"{base}/images/{name}", f"images_{name}", web_ui.auth_required_if_enabled(view))
+
+    def add_figures(response: Response) -> Response:
+        if request.path == f"{base}/stats/requests" and response.is_json:
+            rows = [cells(figure, 2) for figure in figures.all()]
+            report = {**response.get_json(), "extended_stats": [{"key": _TAB, "data": rows}]}
+            response.set_data(json.dumps(report))
+        return response
+
+    refuse = web_ui.auth_required_if_enabled(lambda: _refusal(environment))
+    web_ui.app.after_request(add_figures)
+    web_ui.app.before_request(lambda: refuse() if _starts_a_test(environment, f"{base}/swarm") else None)
+
+
+def as_json(figures: Sequence[Figure]) -> str:
+    """A list of objects, with the figures' field names."""
+    return json.dumps([figure.as_dict() for figure in figures], indent=1)
+
+
+def _starts_a_test(environment: Any, path: str) -> bool:
+    return request.method == "POST" and request.path == path and environment.runner.state not in _RUNNING
+
+
+def _refusal(environment: Any) -> Response | None:
+    """What Locust's form shows instead of starting a test; None if all is well as far as can be seen from here."""
+    options = environment.parsed_options
+    try:
+        found = choice(options, environment.host, request.form)
+        if not options.master or options.processes:
+            check_model(found)  # else only the workers need reach the server, and they check
+    except (LoadTestError, TritonClasError) as error:
+        return jsonify({"success": False, "message": str(error), "host": environment.host})
+    return None
