@@ -17,6 +17,7 @@ from hdrh.histogram import HdrHistogram
 
 #: The key in Locust's reports from workers to the master.
 KEY = "batches"
+_SENT = "batches_sent_s"
 
 #: What a histogram can hold, in microseconds: up to an hour.
 _LONGEST_US = 3_600_000_000
@@ -112,6 +113,7 @@ class Figures:
     def __init__(self) -> None:
         self._records: defaultdict[str, Record] = defaultdict(Record)
         self._floor_s = -inf
+        self._ahead_s: dict[str, float] = {}
 
     def attach(self, environment: Any) -> None:
         """Count what Locust's users do, and begin anew whenever Locust's own statistics do."""
@@ -149,11 +151,15 @@ class Figures:
         return [record.figure(name, self._floor_s) for name, record in sorted(self._records.items())]
 
     def _report(self, data: dict[str, Any], **_: Any) -> None:
-        now_s = time.perf_counter()
+        now_s = data[_SENT] = time.perf_counter()
         data[KEY] = {name: record.message(now_s) for name, record in self._records.items()}
         self._records.clear()
 
-    def _take(self, data: Mapping[str, Any], **_: Any) -> None:
-        now_s = time.perf_counter()
-        for name, message in data.get(KEY, {}).items():
-            self._records[name].add(message, now_s)
+    def _take(self, client_id: str, data: Mapping[str, Any], **_: Any) -> None:
+        """The report that came soonest tells how far this clock is ahead of the worker's; others came late."""
+        if KEY not in data:
+            return
+        ahead_s = min(self._ahead_s.get(client_id, inf), time.perf_counter() - data[_SENT])
+        self._ahead_s[client_id] = ahead_s
+        for name, message in data[KEY].items():
+            self._records[name].add(message, data[_SENT] + ahead_s)

@@ -24,8 +24,8 @@ def figures_of(*messages: dict, now_s: float) -> Figures:
     options = SimpleNamespace(worker=False, master=True)
     figures = Figures()
     figures.attach(SimpleNamespace(events=events, parsed_options=options, reset_stats=False))
-    for message in messages:
-        taken[0](data={"batches": {NAME: message}})
+    for worker, message in enumerate(messages):
+        taken[0](client_id=str(worker), data={"batches": {NAME: message}, "batches_sent_s": now_s})
     return figures
 
 
@@ -86,3 +86,15 @@ def test_after_a_reset_the_time_counts_from_it():
 
     assert figure.requests_per_s == pytest.approx(1, rel=0.01)
     assert figure.p50_ms == pytest.approx(11000, rel=0.001)
+
+
+def test_a_report_that_comes_late_does_not_prolong_the_time(monkeypatch):
+    figures = Figures()
+    early, late = counted([Sample(100.0, 101.0)]), counted([Sample(101.0, 102.0)])
+    for record, sent_s, taken_s in ((early, 101.0, 501.0), (late, 102.0, 509.0)):  # 7 s late
+        monkeypatch.setattr(time, "perf_counter", lambda taken_s=taken_s: taken_s)
+        figures._take(client_id="one", data={"batches": {NAME: record.message(sent_s)}, "batches_sent_s": sent_s})
+
+    (figure,) = figures.all()
+
+    assert figure.requests_per_s == pytest.approx(1)
