@@ -31,9 +31,9 @@ from tritonclas import ModelServer, zoo
 from tritonclas.cli import example
 
 MODEL = "EfficientNetB0"
-ROUNDS = 4
-WARM_UP_S = 2.0
-MEASURED_S = 9.0
+ROUNDS = 3
+WARM_UP_S = 1.5
+MEASURED_S = 6.0
 USERS_OF_THE_CEILING = 16
 BOUND = 0.05
 

@@ -71,6 +71,7 @@ class Generator:
         self._environment = Environment(user_classes=[users], stop_timeout=workload.timeout_s)
         self._environment.events.request.add_listener(self._keep)
         runner = self._environment.create_local_runner()
+        gc.unfreeze()
         gc.collect()
         gc.freeze()  # the pictures and the modules needn't be looked at again while users wait
         self.alarm.sleep_until(message["begin_s"])
