@@ -146,8 +146,8 @@ _PAGE = """\
 
 {model} on the embedded server, encoded JPEGs of the examples. The other generator is `bench/independent.py`: threads
 and plain tritonclient, with requests prepared beforehand; neither Locust, nor gevent, nor this SDK. Both take turns,
-{rounds} rounds of {measured:g} s after {warm_up:g} s of warm-up; ratios are medians of the rounds' ratios, with the lowest
-and the highest in brackets. Both should agree within 5 %.
+{rounds} rounds of {measured:g} s after {warm_up:g} s of warm-up; ratios are medians of the rounds' ratios, with the
+lowest and the highest in brackets. Both should agree within 5 %.
 
 {agreements}
 

@@ -19,7 +19,7 @@ import tritonclient.grpc as triton
 
 
 def main() -> None:
-    """Closed loop: each thread sends its next request when the last one is answered. The time is from answer to answer."""
+    """Closed loop: a thread sends its next request when the last one is answered. Time is from answer to answer."""
     url, model, batch, users, warm_up_s, measured_s, *paths = sys.argv[1:]
     begin_s = time.perf_counter() + float(warm_up_s)
     end_s = begin_s + float(measured_s)
