@@ -21,7 +21,8 @@ import tritonclient.grpc as triton
 def main() -> None:
     """Closed loop: a thread sends its next request when the last one is answered. Time is from answer to answer."""
     url, model, batch, users, warm_up_s, measured_s, *paths = sys.argv[1:]
-    begin_s = time.perf_counter() + float(warm_up_s)
+    started_s = time.perf_counter()
+    begin_s = started_s + float(warm_up_s)
     end_s = begin_s + float(measured_s)
     pictures = [Path(path).read_bytes() for path in paths]
     ended: list[tuple[float, float]] = []
@@ -43,7 +44,7 @@ def main() -> None:
     for thread in threads:
         thread.join()
     inside = sorted((answered_s, sent_s) for answered_s, sent_s in ended if begin_s < answered_s <= end_s)
-    before_s = max((answered_s for answered_s, _ in ended if answered_s <= begin_s), default=begin_s)
+    before_s = max((answered_s for answered_s, _ in ended if answered_s <= begin_s), default=started_s)
     print(
         json.dumps(
             {

@@ -6,21 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadtest.errors import LoadTestError
-from loadtest.pictures import MOST_BYTES, Pictures
+from loadtest.pictures import MOST_BYTES, Pictures, Tick
 from tritonclas import ModelServer
 from tritonclas.preprocess import BadImage, Preprocessing
 
 
 def crops(
-    pictures: Pictures, preprocessing: Preprocessing, most_bytes: int = MOST_BYTES
+    pictures: Pictures, preprocessing: Preprocessing, most_bytes: int = MOST_BYTES, tick: Tick = lambda: None
 ) -> tuple[NDArray[np.uint8], ...]:
     """The pictures from the first on as `[crop, crop, 3]`, as many as `most_bytes` hold but at least one.
 
-    A picture that is there again is the same array again. LoadTestError for one that can't be decoded.
+    A picture that is there again is the same array again. `tick` is called for each.
+    LoadTestError for one that can't be decoded.
     """
     number = max(1, most_bytes // (3 * preprocessing.crop**2))
     made: dict[bytes, NDArray[np.uint8]] = {}
     for place, content in enumerate(pictures.contents[:number], start=1):
+        tick()
         if content not in made:
             try:
                 made[content] = preprocessing(content)

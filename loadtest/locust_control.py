@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import gevent
-from locust.runners import MasterRunner, WorkerRunner
+from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
 _logger = logging.getLogger("loadtest")
 
@@ -78,10 +78,14 @@ class Control:
         """Worker: after a test, Locust waits for the stop timeout once more, though all users have stopped."""
         self._environment.stop_timeout = 0.0
 
+    def _present(self) -> set[str]:
+        """The workers that haven't gone missing: Locust keeps those for a minute more."""
+        return {name for name, client in self._runner.clients.items() if client.state != STATE_MISSING}
+
     def _await_workers(self, **_: Any) -> None:
         """Master: without this, Locust takes what arrives within half a second, and requests under way are lost."""
         self._finished.clear()
         self._runner.send_message(_FINISH)
         end_s = time.monotonic() + self._environment.stop_timeout + _PATIENCE_S
-        while set(self._runner.clients) - self._finished and time.monotonic() < end_s:
+        while self._present() - self._finished and time.monotonic() < end_s:
             gevent.sleep(0.02)

@@ -12,10 +12,11 @@ from typing import Any
 
 import gevent
 
+from loadtest.crops import crops, preprocessing_of
 from loadtest.errors import LoadTestError
 from loadtest.load import ARRIVALS, Arrivals, Load
-from loadtest.pictures import EXAMPLES, read_pictures
-from loadtest.subjects import check_ready, parts_of
+from loadtest.pictures import EXAMPLES, Pictures, read_pictures
+from loadtest.subjects import check_ready
 from loadtest.workload import DEFAULT_TIMEOUT_S, INPUTS, Image, Input, Workload
 from tritonclas import Classifier, ModelServer
 from tritonclas.preprocess import Preprocessing
@@ -117,36 +118,28 @@ def check_model(found: Choice) -> None:
 
 def workload(found: Choice) -> Workload:
     """What the users send: reads the pictures, crops them if need be, and asks the server for the model."""
-    _pictures(found.images)
+    pictures = _pictures(found.images)
     check_model(found)
-    pictures: tuple[Image, ...] = _pictures(found.images)
+    contents: tuple[Image, ...] = pictures.contents
     if found.input.startswith("pixels"):
-        pictures = _crops(found.images, _preprocessing(found))
-    return Workload(found.url, found.model, found.batch_size, pictures, found.input, found.timeout_s)
+        with ModelServer(found.url) as server:
+            contents = _crops(found.images, preprocessing_of(server, found.model))
+    return Workload(found.url, found.model, found.batch_size, contents, found.input, found.timeout_s)
+
+
+def _let_others_run() -> None:
+    """Such as a worker's word to its master that it lives, without which it is given up after four seconds."""
+    gevent.sleep(0)
 
 
 @lru_cache(maxsize=1)
-def _pictures(folder: Path) -> tuple[bytes, ...]:
-    return read_pictures(folder).contents
+def _pictures(folder: Path) -> Pictures:
+    return read_pictures(folder, tick=_let_others_run)
 
 
 @lru_cache(maxsize=1)
 def _crops(folder: Path, preprocessing: Preprocessing) -> tuple[Image, ...]:
-    """The pictures cropped; others run in between, such as a worker's word to its master that it lives."""
-    crops = []
-    for picture in _pictures(folder):
-        crops.append(preprocessing(picture))
-        gevent.sleep(0)
-    return tuple(crops)
-
-
-def _preprocessing(found: Choice) -> Preprocessing:
-    with ModelServer(found.url) as server:
-        preprocessing = parts_of(server, found.model).preprocessing
-        if preprocessing is None:
-            raise LoadTestError(f"{found.model} has no preprocessing; --input pixels isn't for it")
-        parameters = server.config(preprocessing)["parameters"]
-    return Preprocessing.from_parameters({key: each["string_value"] for key, each in parameters.items()})
+    return crops(_pictures(folder), preprocessing, tick=_let_others_run)
 
 
 def _positive(text: str) -> int:

@@ -82,7 +82,7 @@ def _start(environment: Any, control: Control, users: Users) -> None:
     try:
         found = locust_options.choice(options, environment.host)
         # A user that is killed within a request would report it as answered.
-        environment.stop_timeout = max(float(options.stop_timeout or 0), found.timeout_s)
+        environment.stop_timeout = max(float(options.stop_timeout or 0), found.timeout_s + 1)
         if isinstance(runner, MasterRunner):
             return
         made = users.of(locust_options.workload(found), found.load, max(runner.worker_index, 0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,11 +35,15 @@ def size_class(pixels: int) -> int:
     return bisect_left(_LARGEST, pixels)
 
 
-def read_pictures(folder: Path, most_bytes: int = MOST_BYTES) -> Pictures:
+Tick = Callable[[], None]
+
+
+def read_pictures(folder: Path, most_bytes: int = MOST_BYTES, tick: Tick = lambda: None) -> Pictures:
     """The encoded pictures in a folder and those below it, sorted by path, at most `most_bytes` of them.
 
     Files that aren't pictures are passed over, and so are damaged ones, which would fail every request that they are
-    in: all are decoded once, which takes a few seconds where there are `most_bytes`. LoadTestError if none is left.
+    in: all are decoded once, which takes a few seconds where there are `most_bytes`; `tick` is called for each.
+    LoadTestError if none is left.
     """
     if not folder.is_dir():
         raise LoadTestError(f"{folder} is not a folder; give --images a folder of pictures")
@@ -48,6 +52,7 @@ def read_pictures(folder: Path, most_bytes: int = MOST_BYTES) -> Pictures:
     damaged = 0
     room = most_bytes
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        tick()
         if not (found := _picture(path, room)):
             continue
         if _is_whole(found[0]):

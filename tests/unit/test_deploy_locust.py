@@ -53,6 +53,12 @@ def container(role: str) -> dict:
     return found
 
 
+def options_of_kubernetes() -> dict[str, str]:
+    """The variables that its pods have."""
+    lines = (KUBERNETES / "locust.env").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+
+
 def arguments(role: str) -> list[list[str]]:
     """The role's arguments in compose and in Kubernetes."""
     return [compose()[role]["command"], container(role)["args"]]
@@ -66,7 +72,7 @@ def test_locust_understands_the_arguments_and_variables(role, where):
         variables = {**compose()[role]["environment"], "LOCUST_HOST": "triton:8001", "LOCUST_BATCH_SIZE": "8"}
         variables["LOCUST_MODEL"] = "EfficientNetB0"
     else:
-        words, variables = container(role)["args"], load(KUBERNETES / "configmap.yaml")["data"]
+        words, variables = container(role)["args"], options_of_kubernetes()
 
     options = parsed(words, variables)
 
@@ -89,7 +95,6 @@ def test_masters_are_where_workers_look_for_them():
     ports = {each["name"]: each["containerPort"] for each in container("master")["ports"]}
     assert ports == {"web": WEB, "workers": WORKERS}
     assert {each["targetPort"]: each["port"] for each in service["spec"]["ports"]} == ports
-    assert str(WORKERS) in " ".join(container("worker")["readinessProbe"]["exec"]["command"])
 
 
 def test_selectors_find_their_pods():
@@ -100,13 +105,13 @@ def test_selectors_find_their_pods():
         assert spec["selector"]["matchLabels"] == labels[role]
         assert container(role)["envFrom"][0]["configMapRef"]["name"] == "locust"
     assert load(KUBERNETES / "service.yaml")["spec"]["selector"] == labels["master"]
-    assert load(KUBERNETES / "configmap.yaml")["metadata"]["name"] == "locust"
+    assert load(KUBERNETES / "kustomization.yaml")["configMapGenerator"] == [{"name": "locust", "envs": ["locust.env"]}]
     assert labels["master"] != labels["worker"]
 
 
 def test_every_file_that_is_named_exists():
     resources = load(KUBERNETES / "kustomization.yaml")["resources"]
-    assert {*resources, "kustomization.yaml"} == {path.name for path in KUBERNETES.iterdir()}
+    assert {*resources, "kustomization.yaml", "locust.env"} == {path.name for path in KUBERNETES.iterdir()}
     for service in compose().values():
         context = FOLDER / service["build"]["context"]
         assert context.resolve() == ROOT
