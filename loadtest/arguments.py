@@ -58,7 +58,10 @@ def spread(args: Sequence[str], options: Iterable[str]) -> list[str]:
 
 def names(_context: click.Context, _parameter: click.Parameter, words: Sequence[str]) -> tuple[str, ...]:
     """Callback: words with commas or without, each name once."""
-    return tuple(dict.fromkeys(part for word in words for part in word.split(",") if part))
+    found = _parts(words)
+    if words and not found:
+        raise click.BadParameter("it has no name; give one or more, such as A,B")
+    return found
 
 
 def inputs(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> tuple[str, ...]:
@@ -69,22 +72,26 @@ def inputs(context: click.Context, parameter: click.Parameter, words: Sequence[s
     return found
 
 
-def counts(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> tuple[int, ...]:
+def counts(_context: click.Context, _parameter: click.Parameter, words: Sequence[str]) -> tuple[int, ...]:
     """Callback: numbers of at least 1, with commas or without, each once."""
-    parts = names(context, parameter, words)
+    parts = _parts(words)
     wrong = [part for part in parts if not part.isdecimal() or int(part) < 1]
     if wrong or (words and not parts):
         raise click.BadParameter(f"{wrong[0] if wrong else ''!r} isn't a number of at least 1; give such as 1,4,8")
     return tuple(map(int, parts))
 
 
-def rates(context: click.Context, parameter: click.Parameter, words: Sequence[str]) -> tuple[float, ...]:
+def rates(_context: click.Context, _parameter: click.Parameter, words: Sequence[str]) -> tuple[float, ...]:
     """Callback: rates above 0, with commas or without, each once."""
-    parts = names(context, parameter, words)
+    parts = _parts(words)
     wrong = [part for part in parts if not re.fullmatch(r"\d+(\.\d+)?", part) or float(part) <= 0]
     if wrong or (words and not parts):
         raise click.BadParameter(f"{wrong[0] if wrong else ''!r} isn't a rate above 0; give such as 10,20,40")
     return tuple(map(float, parts))
+
+
+def _parts(words: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part for word in words for part in word.split(",") if part))
 
 
 @dataclass(frozen=True)

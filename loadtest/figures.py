@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from loadtest.cell import Cell, Generator, SizeClass
 from loadtest.measure import Measurement, is_saturated, is_stable, per_window
 from loadtest.samples import Latency, Window, answered, failure_kinds, latency, percentiles
-from loadtest.serverview import Parts, seen
+from loadtest.serverview import Parts, Seen, seen
 
 #: A generator that is busier than this, in per cent of a core, may have been the limit itself.
 _BUSY_PERCENT = 80.0
@@ -61,12 +61,23 @@ def cell_of(measurement: Measurement, subject: Subject) -> Cell:
         generator=generator,
         server_ms=server.steps_ms if server else None,
         server_total_ms=server.total_ms if server else None,
-        outside_ms=found.avg - server.total_ms if server and found else None,
+        outside_ms=_outside_ms(measurement, server),
         batch_sizes={str(size): count for size, count in server.batch_sizes.items()} if server else {},
         other_requests=_others(server.requests, ours) if server else 0,
         hardware=subject.hardware,
         by_size=_by_size(whole, workload.batch_size, subject.size_classes),
     )
+
+
+def _outside_ms(measurement: Measurement, server: Seen | None) -> float | None:
+    """What the server doesn't count of the requests that ended, which are those that it counts.
+
+    None if they piled up: those that were due then ended later, and wait where neither side's averages see it.
+    """
+    ended = latency(measurement.whole.ended)
+    if server is None or ended is None or is_saturated(measurement):
+        return None
+    return ended.avg - server.total_ms
 
 
 def _by_size(whole: Window, batch_size: int, names: Sequence[str]) -> dict[str, SizeClass]:

@@ -47,6 +47,7 @@ class Generator:
         self._samples: list[Sample] = []
         self._lags_s: list[float] = []
         self._environment: Any = None
+        self._running = False
         self._watchers: list[Any] = []
 
     def obey(self) -> None:
@@ -77,6 +78,7 @@ class Generator:
         self.alarm.sleep_until(message["begin_s"])
         count = load.users or 1
         runner.start(count, spawn_rate=count)
+        self._running = True
         self._watchers = [gevent.spawn(self._report_always), gevent.spawn(self._watch_lag)]
 
     def stop(self, message: Message) -> None:
@@ -84,7 +86,8 @@ class Generator:
         if message["at_once"]:
             self._environment.stop_timeout = 0
         self._environment.runner.quit()
-        gevent.killall(self._watchers)
+        self._running = False  # a report that is being sent is sent to its end
+        gevent.joinall(self._watchers)
         self._report(ended=True)
         self._environment = None
 
@@ -92,9 +95,9 @@ class Generator:
         self._samples.append(context["sample"])
 
     def _report_always(self) -> None:
-        while True:
-            gevent.sleep(REPORT_S)
+        while self._running:
             self._report(ended=False)
+            gevent.sleep(REPORT_S)
 
     def _report(self, *, ended: bool) -> None:
         samples, self._samples = self._samples, []
@@ -110,7 +113,7 @@ class Generator:
             return  # the sweep is gone; reading from it ends too
 
     def _watch_lag(self) -> None:
-        while True:
+        while self._running:
             due_s = time.perf_counter() + _LAG_S
             self.alarm.sleep_until(due_s)
             self._lags_s.append(time.perf_counter() - due_s)

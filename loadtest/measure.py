@@ -118,8 +118,11 @@ class _Cell:
             return False
         if len(self.boundaries) > self.timing.max_windows:
             return True
+        settled = self._is_settled()
         measurement = self.measurement()
-        return is_saturated(measurement) or (self._is_settled() and is_stable(measurement))
+        if not answered(measurement.whole.ended):
+            return True
+        return is_saturated(measurement) or (settled and is_stable(measurement))
 
     def measurement(self) -> Measurement:
         return Measurement(

@@ -11,6 +11,7 @@ from loadtest.measure import Measurement
 from loadtest.samples import NOT_SENT, Sample
 from loadtest.serverview import Parts, Snapshot
 from loadtest.workload import Workload
+from tests.unit import test_loadtest_serverview as serverview
 
 WORKLOAD = Workload("localhost:8001", "A", 4, (b"",))
 SUBJECT = Subject(synthetic=True, parts=Parts("A", "A_net", "P"), size_classes=("small", "large"))
@@ -118,6 +119,23 @@ def test_requests_that_werent_sent_are_saturation():
     samples[50] = samples[50]._replace(error=NOT_SENT)
 
     assert cell(samples, Load(rate_per_s=20.0)).saturated
+
+
+def test_what_is_outside_the_server_is_of_the_requests_that_it_counted():
+    samples = due()
+    process = told(samples)
+    counters = [serverview.later(serverview.ENSEMBLE, 20 * at, 15.0) for at in range(WINDOWS + 1)]
+    networks = [serverview.later(serverview.NETWORK, 20 * at, 2.0) for at in range(WINDOWS + 1)]
+    steps = [serverview.later(serverview.PREPROCESSING, 20 * at, 2.0) for at in range(WINDOWS + 1)]
+    boundaries = [
+        serverview.snapshot(1.0 + at, *each) for at, each in enumerate(zip(counters, networks, steps, strict=True))
+    ]
+
+    found = cell_of(Measurement(WORKLOAD, Load(rate_per_s=20.0), 0.0, samples, boundaries, [process]), SUBJECT)
+
+    assert found.server_total_ms == pytest.approx(15)
+    assert found.outside_ms == pytest.approx(5)
+    assert (found.other_requests, found.batch_sizes) == (0, {"2": 60})
 
 
 def test_an_empty_measurement_is_a_cell_without_figures():
