@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from loadtest.load import Arrivals, Load
 from loadtest.samples import Latency
 from loadtest.workload import Input
 
@@ -69,7 +70,7 @@ class Cell:
     batch_size: int
     users: int | None
     rate_per_s: float | None = None
-    arrivals: str | None = None
+    arrivals: Arrivals | None = None
     input: Input = "encoded"
     synthetic: bool
     images_per_s: float
@@ -97,9 +98,7 @@ class Cell:
     @property
     def load(self) -> str:
         """The load in words."""
-        if self.users is not None:
-            return f"{self.users} user{'s' * (self.users > 1)}"
-        return f"{self.rate_per_s:g} requests/s{', poisson' if self.arrivals == 'poisson' else ''}"
+        return str(Load(self.users, self.rate_per_s, self.arrivals or "constant"))
 
     @property
     def key(self) -> tuple[str, int, str, str]:

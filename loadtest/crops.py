@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from loadtest.errors import LoadTestError
 from loadtest.pictures import MOST_BYTES, Pictures, Tick
+from loadtest.subjects import parts_of
 from tritonclas import ModelServer
 from tritonclas.preprocess import BadImage, Preprocessing
 
@@ -34,10 +35,10 @@ def crops(
 
 def preprocessing_of(server: ModelServer, model: str) -> Preprocessing:
     """What is done to a model's pictures before its network; LoadTestError for one that isn't such an ensemble."""
-    steps = server.config(model).get("ensemble_scheduling", {}).get("step", [])
-    if len(steps) != 2:
+    name = parts_of(server, model).preprocessing
+    if name is None:
         raise LoadTestError(f"{model} takes no pixels; leave the inputs pixels out")
-    parameters = server.config(steps[0]["model_name"]).get("parameters", {})
+    parameters = server.config(name).get("parameters", {})
     try:
         return Preprocessing.from_parameters({key: each.get("string_value", "") for key, each in parameters.items()})
     except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any, Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,7 +62,7 @@ class Workload:
         return Classifier(
             self.url,
             self.model,
-            preprocess=cast("Any", "none") if self.input.startswith("pixels") else "server",
+            preprocess="none" if self.input.startswith("pixels") else "server",
             timeout_s=self.timeout_s,
             retries=0,
             shared_memory=self.input.endswith("-shm"),

@@ -70,7 +70,7 @@ def _row(run: Run, cell: Cell) -> tuple[Entry, ...]:
     taken = [getattr(cell.latency_ms, name) if cell.latency_ms else None for name in _LATENCIES]
     said = ", ".join(mark for mark in marks(cell) if mark != "synthetic")
     return (
-        *(model(cell), *_letter(run), Entry(str(cell.batch_size)), words(_arrivals(cell)), words(cell.input)),
+        *(model(cell), *_letter(run), Entry(str(cell.batch_size)), words(cell.load), words(cell.input)),
         Entry(said, "words marks"),
         *(number(cell.images_per_s), number(cell.requests_per_s), *map(number, taken)),
         *(number(cell.requests, 0), number(cell.failures, 0)),
@@ -79,10 +79,6 @@ def _row(run: Run, cell: Cell) -> tuple[Entry, ...]:
         number(cell.generator.late_start_ms if cell.generator else None),
         words(_failures(cell)),
     )
-
-
-def _arrivals(cell: Cell) -> str:
-    return f"{cell.load}, {cell.arrivals}" if cell.arrivals else cell.load
 
 
 def _failures(cell: Cell) -> str:
