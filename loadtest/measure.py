@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 from loadtest.fleet import Fleet, Told
@@ -38,7 +39,7 @@ class Measurement:
     boundaries: Sequence[Snapshot]
     told: Sequence[Told]
 
-    @property
+    @cached_property
     def windows(self) -> list[Window]:
         """All windows, in order."""
         times = [each.at_s for each in self.boundaries]
@@ -49,7 +50,7 @@ class Measurement:
         """Where that begins and ends which the figures are of: the last three windows."""
         return self.boundaries[max(0, len(self.boundaries) - 1 - AGREEING)], self.boundaries[-1]
 
-    @property
+    @cached_property
     def whole(self) -> Window:
         """The last three windows as one."""
         begin, end = self.counted
