@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -40,6 +41,17 @@ class SweepCommand(click.Command):
     def _repeatable(self) -> set[str]:
         options = [param for param in self.params if isinstance(param, click.Option) and param.multiple]
         return {name for option in options for name in option.opts}
+
+
+class Seconds(click.FloatRange):
+    """A duration: neither endless nor nan."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Out of what was given."""
+        seconds: float = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value!r} isn't a number of seconds", param, ctx)
+        return seconds
 
 
 def spread(args: Sequence[str], options: Iterable[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from loadtest.load import Arrivals, Load
 from loadtest.samples import Latency
@@ -14,9 +14,24 @@ from loadtest.workload import Input
 SERVER_STEPS = ("queue", "preprocess", "network_queue", "compute_input", "compute_infer", "compute_output")
 
 
+class Key(NamedTuple):
+    """What tells a cell from the other cells of a sweep; `load` in words."""
+
+    model: str
+    batch_size: int
+    load: str
+    input: Input
+
+    @property
+    def title(self) -> str:
+        """How messages name the cell."""
+        other = f", {self.input}" if self.input != "encoded" else ""
+        return f"{self.model}, batch {self.batch_size}, {self.load}{other}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class SizeClass:
-    """Requests whose largest picture is of one size class, such as "up to 0.3 MP"."""
+    """Requests whose largest picture is of one size class, such as "up to 0.5 MP"; all images of them count."""
 
     requests: int
     images_per_s: float
@@ -59,9 +74,10 @@ class Cell:
     there, and `outside_ms` the rest of the client's average: network, gRPC and client. Triton counts a request until
     it has let go of it, a moment after its answer is on the way: on a busy machine the rest can be slightly negative.
     `batch_sizes` counts the network's executions by the number of images (a string) that were computed at once.
-    `other_requests` were somebody else's in the same time. `hardware` has averages from the metrics endpoint, by
-    Triton's names without `nv_`: `gpu_utilization` and `cpu_utilization` (0 to 1), `gpu_memory_used_bytes`,
-    `gpu_power_usage` (watts). All of these are None, or empty, where the server doesn't tell.
+    `other_requests` were somebody else's in the same time, to whichever model. `hardware` has averages from the
+    metrics endpoint, by Triton's names without `nv_`: `gpu_utilization` and `cpu_utilization` (0 to 1),
+    `gpu_memory_used_bytes`, `cpu_memory_used_bytes`, `gpu_power_usage` (watts). All of these are None, or empty, where
+    the server doesn't tell.
 
     `by_size` breaks encoded input down by the pictures' size. `synthetic` means random weights.
     """
@@ -101,27 +117,23 @@ class Cell:
         return str(Load(self.users, self.rate_per_s, self.arrivals or "constant"))
 
     @property
-    def key(self) -> tuple[str, int, str, str]:
-        """What tells it from the other cells of a sweep: model, batch size, load, input."""
-        return self.model, self.batch_size, self.load, self.input
-
-    @property
-    def title(self) -> str:
-        """How messages name it."""
-        other = f", {self.input}" if self.input != "encoded" else ""
-        return f"{self.model}, batch {self.batch_size}, {self.load}{other}"
+    def key(self) -> Key:
+        """What tells it from the other cells of a sweep."""
+        return Key(self.model, self.batch_size, self.load, self.input)
 
     @property
     def summary(self) -> str:
         """One line for who waits."""
         typical = f", median {self.latency_ms.p50:.1f} ms" if self.latency_ms else ""
         failures = f", {self.failures} of {self.requests} requests failed" if self.failures else ""
-        return f"{self.title}: {self.images_per_s:.1f} images/s{typical}{failures}{self._doubts}"
+        doubts = "".join(f", {doubt}" for doubt in self.doubts)
+        return f"{self.key.title}: {self.images_per_s:.1f} images/s{typical}{failures}{doubts}"
 
     @property
-    def _doubts(self) -> str:
+    def doubts(self) -> tuple[str, ...]:
+        """Why the figures may not be what the server can do."""
         marks = {"unstable": self.stable is False, "saturated": self.saturated, "generator-bound": self.bound}
-        return "".join(f", {mark}" for mark, holds in marks.items() if holds)
+        return tuple(mark for mark, holds in marks.items() if holds)
 
     @property
     def bound(self) -> tuple[str, ...]:

@@ -25,8 +25,9 @@ LEAST_NOISE = 0.05
 class Change:
     """A cell of both sweeps: the second's figures divided by the first's.
 
-    `noise` is how far the windows of either lay apart (0.08: the largest was 8 % above the smallest), at least 5 %.
-    `faster` and `slower` say that throughput or average latency changed by more than that, for better or worse.
+    `noise` is how far the windows of either lay apart (0.08: the largest was 8 % above the smallest), at least 5 %;
+    None if a window had no answer. `faster` and `slower` say that throughput or average latency changed by more than
+    that, for better or worse. `doubts` are marks of either cell, and say if their weights aren't of the same kind.
     """
 
     title: str
@@ -34,11 +35,15 @@ class Change:
     throughput_ratio: float | None
     latency_ratio: float | None
     p99_ratio: float | None
-    noise: float
+    noise: float | None
+    doubts: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
         """What changed beyond the noise."""
+        before, after = self.images_per_s
+        if not before or not after:
+            return "fails" if before else "answers again" if after else "fails, as before"
         marks = {
             "faster": _beyond(self.throughput_ratio, self.noise) > 0 or _beyond(self.latency_ratio, self.noise) < 0,
             "slower": _beyond(self.throughput_ratio, self.noise) < 0 or _beyond(self.latency_ratio, self.noise) > 0,
@@ -54,30 +59,44 @@ def changes(first: Results, second: Results) -> list[Change]:
 
 def _change(first: Cell, second: Cell) -> Change:
     one, two = first.latency_ms, second.latency_ms
+    apart = [_apart(values) for cell in (first, second) for values in _of_windows(cell)]
+    known = [each for each in apart if each is not None]
     return Change(
-        title=first.title,
+        title=first.key.title,
         images_per_s=(first.images_per_s, second.images_per_s),
         throughput_ratio=_ratio(first.images_per_s, second.images_per_s),
         latency_ratio=_ratio(one.avg, two.avg) if one and two else None,
         p99_ratio=_ratio(one.p99, two.p99) if one and two else None,
-        noise=max(LEAST_NOISE, *(_apart(values) for cell in (first, second) for values in _of_windows(cell))),
+        noise=max(LEAST_NOISE, *known) if len(known) == len(apart) else None,
+        doubts=tuple(_doubts(first, second)),
     )
+
+
+def _doubts(first: Cell, second: Cell) -> Iterator[str]:
+    for which, cell in (("first", first), ("second", second)):
+        yield from (f"{which} {doubt}" for doubt in cell.doubts)
+        if cell.failures:
+            yield f"{which} with failures"
+    if first.synthetic != second.synthetic:
+        yield f"{'first' if first.synthetic else 'second'} with synthetic weights"
 
 
 def _of_windows(cell: Cell) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return cell.window_images_per_s[-AGREEING:], cell.window_latency_ms[-AGREEING:]
 
 
-def _apart(values: tuple[float, ...]) -> float:
-    return max(values) / min(values) - 1 if values and min(values) > 0 else 0.0
+def _apart(values: tuple[float, ...]) -> float | None:
+    if not values:
+        return 0.0
+    return max(values) / min(values) - 1 if min(values) > 0 else None
 
 
 def _ratio(first: float, second: float) -> float | None:
     return second / first if first else None
 
 
-def _beyond(ratio: float | None, noise: float) -> int:
-    if ratio is None:
+def _beyond(ratio: float | None, noise: float | None) -> int:
+    if ratio is None or noise is None:
         return 0
     return (ratio > 1 + noise) - (ratio < 1 / (1 + noise))
 
@@ -109,16 +128,18 @@ def compare(first: Path, second: Path, *, as_json: bool = False) -> None:
 
 def _table(found: list[Change]) -> Table:
     table = Table(box=None, caption="ratios: second / first", caption_justify="left")
-    for name in ("cell", "images/s", "then", "ratio", "avg ms ratio", "p99 ratio", "noise", ""):
-        table.add_column(name, justify="left" if name in ("cell", "") else "right", no_wrap=name != "cell")
+    for name in ("cell", "images/s", "then", "ratio", "avg ms ratio", "p99 ratio", "noise", "", "marks"):
+        words = name in ("cell", "", "marks")
+        table.add_column(name, justify="left" if words else "right", no_wrap=name not in ("cell", "marks"))
     for each in found:
         ratios = (each.throughput_ratio, each.latency_ratio, each.p99_ratio)
         table.add_row(
             Text(each.title),
             *(f"{value:.1f}" for value in each.images_per_s),
             *("-" if ratio is None else f"{ratio:.2f}" for ratio in ratios),
-            f"{100 * each.noise:.0f} %",
+            "-" if each.noise is None else f"{100 * each.noise:.0f} %",
             each.verdict,
+            ", ".join(each.doubts),
         )
     return table
 

@@ -11,10 +11,12 @@ from loadtest.subjects import parts_of
 from tritonclas import ModelServer
 from tritonclas.preprocess import BadImage, Preprocessing
 
+Crops = tuple[NDArray[np.uint8], ...]
+
 
 def crops(
     pictures: Pictures, preprocessing: Preprocessing, most_bytes: int = MOST_BYTES, tick: Tick = lambda: None
-) -> tuple[NDArray[np.uint8], ...]:
+) -> Crops:
     """The pictures from the first on as `[crop, crop, 3]`, as many as `most_bytes` hold but at least one.
 
     A picture that is there again is the same array again. `tick` is called for each.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from loadtest.cell import Cell, Generator, SizeClass
 from loadtest.measure import Measurement, is_saturated, is_stable, per_window
-from loadtest.samples import Latency, Window, answered, failure_kinds, latency, percentiles
+from loadtest.samples import IN_FLIGHT_LIMIT, NOT_SENT, Latency, Window, answered, failure_kinds, latency, percentiles
 from loadtest.serverview import Parts, Seen, seen
 
 #: A generator that is busier than this, in per cent of a core, may have been the limit itself.
@@ -36,7 +36,6 @@ def cell_of(measurement: Measurement, subject: Subject) -> Cell:
     found = latency(whole.samples)
     server = seen(*measurement.counted, subject.parts)
     generator = _generator(measurement, found)
-    ours = len(answered(whole.ended))
     return Cell(
         model=workload.model,
         batch_size=workload.batch_size,
@@ -63,7 +62,7 @@ def cell_of(measurement: Measurement, subject: Subject) -> Cell:
         server_total_ms=server.total_ms if server else None,
         outside_ms=_outside_ms(measurement, server),
         batch_sizes={str(size): count for size, count in server.batch_sizes.items()} if server else {},
-        other_requests=_others(server.requests, ours) if server else 0,
+        other_requests=_others(server.requests, len(whole.ended)) if server else 0,
         hardware=subject.hardware,
         by_size=_by_size(whole, workload.batch_size, subject.size_classes),
     )
@@ -95,7 +94,10 @@ def _by_size(whole: Window, batch_size: int, names: Sequence[str]) -> dict[str, 
 
 
 def _others(counted: int, ours: int) -> int:
-    """Requests that weren't ours; a few may have been counted on the other side of a boundary."""
+    """Requests that weren't ours; a few may have been counted on the other side of a boundary.
+
+    Ours are also those that failed: the server may answer a request that nobody waits for any more.
+    """
     others = counted - ours
     return others if others > max(10, 0.05 * counted) else 0
 
@@ -108,7 +110,9 @@ def _generator(measurement: Measurement, found: Latency | None) -> Generator:
     if measurement.load.users is None and measurement.whole.samples:
         (late_ms,) = percentiles([1000 * sample.late_s for sample in measurement.whole.samples], (99,))
     cpu_percent = max(told.cpu_percent(begin_s, end_s) for told in measurement.told)
-    reasons = []
+    reasons = sorted({warning for told in measurement.told for warning in told.warnings})
+    if unsent := sum(sample.error == NOT_SENT for sample in measurement.whole.samples):
+        reasons.append(f"{unsent} requests weren't sent, because {IN_FLIGHT_LIMIT} were under way")
     if cpu_percent > _BUSY_PERCENT:
         reasons.append(f"it used {cpu_percent:.0f} % of a core")
     if found and (idle := _between(measurement, found)) > _SHARE:

@@ -36,6 +36,7 @@ class Told:
     samples: list[Sample] = field(default_factory=list)
     cpu_s: list[tuple[float, float]] = field(default_factory=list)
     lags_s: list[tuple[float, float]] = field(default_factory=list)
+    warnings: set[str] = field(default_factory=set)
     settled_s: float = 0.0
     ended: bool = False
 
@@ -45,6 +46,7 @@ class Told:
         self.samples += (Sample(*each) for each in message["samples"])
         self.cpu_s.append((now_s, message["cpu_s"]))
         self.lags_s += ((now_s, lag_s) for lag_s in message["lags_s"])
+        self.warnings.update(message["warnings"])
         self.settled_s, self.ended = message["settled_s"], message["ended"]
 
     def cpu_percent(self, begin_s: float, end_s: float) -> float:
@@ -137,6 +139,7 @@ class _Member:
                 pass_fds=[theirs.fileno()],
                 cwd=_ROOT,
                 stdin=subprocess.DEVNULL,
+                start_new_session=True,  # a terminal's Ctrl-C is for the sweep, which then hangs up
             )
         self.frames = Frames(ours)
         self.told = Told()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ class Frames:
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
+        self._sending = threading.Lock()  # a long message is sent in parts
         self._unpacker = msgpack.Unpacker(max_buffer_size=_MOST_BYTES)
 
     def fileno(self) -> int:
@@ -29,7 +31,8 @@ class Frames:
 
     def send(self, **message: Any) -> None:
         """Send a message; OSError if the other end is gone."""
-        self.connection.sendall(msgpack.packb(message))
+        with self._sending:
+            self.connection.sendall(msgpack.packb(message))
 
     def receive(self) -> list[Message]:
         """The messages that have arrived, at least a part of one if need be after a wait; EOFError at the end."""

@@ -13,7 +13,6 @@ from loadtest import gevent_first  # noqa: F401
 
 import gc
 import logging
-import signal
 import socket
 import sys
 import time
@@ -26,6 +25,7 @@ from locust.env import Environment
 
 from loadtest.alarm import Alarm
 from loadtest.frames import Frames, Message
+from loadtest.heard import Heard
 from loadtest.load import Load
 from loadtest.samples import Sample
 from loadtest.users import OpenLoopUser, user_class
@@ -41,6 +41,7 @@ class Generator:
 
     def __init__(self, frames: Frames) -> None:
         self.frames = frames
+        self.heard = Heard()
         self.alarm = Alarm()
         self.pictures: tuple[Image, ...] = ()
         self.sizes: tuple[int, ...] = ()
@@ -49,14 +50,17 @@ class Generator:
         self._environment: Any = None
         self._running = False
         self._watchers: list[Any] = []
+        self._ending: Any = None
 
     def obey(self) -> None:
         """Do what the messages say, until the other end is gone."""
         orders = {"pictures": self.take_pictures, "run": self.run, "stop": self.stop}
-        for message in self.frames:
-            orders[message.pop("order")](message)
-        if self._environment:
-            self.stop({"at_once": True})
+        with self.heard:
+            for message in self.frames:
+                orders[message.pop("order")](message)
+            if self._environment:
+                self.stop({"at_once": True})
+                self._ending.join()
 
     def take_pictures(self, message: Message) -> None:
         """Keep what is to be sent: encoded files, or crops if there is a shape."""
@@ -71,6 +75,7 @@ class Generator:
         users = user_class(workload, load, alarm=self.alarm, begin_s=message["begin_s"])
         self._environment = Environment(user_classes=[users], stop_timeout=workload.timeout_s)
         self._environment.events.request.add_listener(self._keep)
+        self._environment.events.user_error.add_listener(self._break_down)
         runner = self._environment.create_local_runner()
         gc.unfreeze()
         gc.collect()
@@ -82,17 +87,26 @@ class Generator:
         self._watchers = [gevent.spawn(self._report_always), gevent.spawn(self._watch_lag)]
 
     def stop(self, message: Message) -> None:
-        """End the load: after the requests under way, or at once."""
+        """End the load: after the requests under way, or at once, also where the former was asked for before."""
+        runner = self._environment.runner
         if message["at_once"]:
             self._environment.stop_timeout = 0
-        self._environment.runner.quit()
+            runner.user_greenlets.kill(block=False)
+        self._ending = self._ending or gevent.spawn(self._end, runner)
+
+    def _end(self, runner: Any) -> None:
+        runner.quit()
         self._running = False  # a report that is being sent is sent to its end
         gevent.joinall(self._watchers)
-        self._report(ended=True)
-        self._environment = None
+        self._environment = self._ending = None
+        self._report(ended=True)  # the next order may come while it is sent
 
     def _keep(self, context: dict[str, Any], **_: Any) -> None:
         self._samples.append(context["sample"])
+
+    def _break_down(self, exception: BaseException, **_: Any) -> None:
+        """A user couldn't begin, or has an error of its own."""
+        self.frames.send(error=f"{type(exception).__name__}: {exception}")
 
     def _report_always(self) -> None:
         while self._running:
@@ -102,12 +116,20 @@ class Generator:
     def _report(self, *, ended: bool) -> None:
         samples, self._samples = self._samples, []
         lags_s, self._lags_s = self._lags_s, []
+        warnings, self.heard.warnings = self.heard.warnings, []
         now_s = time.perf_counter()
-        users = [] if ended else [each for each in self._environment.runner.user_greenlets if _is_open(each)]
+        greenlets = [] if ended else self._environment.runner.user_greenlets
+        users = [each for each in greenlets if _is_open(each)]
         settled_s = min([now_s, *(each.args[0].settled_s for each in users)])
         try:
             self.frames.send(
-                now_s=now_s, cpu_s=time.process_time(), settled_s=settled_s, samples=samples, lags_s=lags_s, ended=ended
+                now_s=now_s,
+                cpu_s=time.process_time(),
+                settled_s=settled_s,
+                samples=samples,
+                lags_s=lags_s,
+                warnings=warnings,
+                ended=ended,
             )
         except OSError:
             return  # the sweep is gone; reading from it ends too
@@ -126,7 +148,6 @@ def _is_open(greenlet: Any) -> bool:
 
 def main() -> None:
     """Serve the socket that was inherited."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the sweep, which then hangs up
     logging.basicConfig(level=logging.ERROR)  # Locust warns of a busy generator, which the report does for each cell
     frames = Frames(socket.socket(fileno=int(sys.argv[1])))
     try:

@@ -7,10 +7,13 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 
 import requests
 from prometheus_client.parser import text_string_to_metric_families
+
+from loadtest.errors import LoadTestError
 
 #: Triton's gauges without `nv_`: a share of all GPUs or CPUs, or a sum over them.
 _SHARES = ("gpu_utilization", "cpu_utilization")
@@ -42,10 +45,14 @@ def metrics_url(url: str) -> str:
 
 
 class Gauging:
-    """Reads the metrics once a second; a context. Without a metrics endpoint it has nothing to say."""
+    """Reads the metrics once a second; a context. Without a metrics endpoint it has nothing to say.
 
-    def __init__(self, url: str, every_s: float = _EVERY_S) -> None:
+    One that is `required` is read at once: LoadTestError if it can't be.
+    """
+
+    def __init__(self, url: str, every_s: float = _EVERY_S, *, required: bool = False) -> None:
         self._url = url
+        self._required = required
         self._every_s = every_s
         self._marks: list[Mark] = []
         self._over = threading.Event()
@@ -58,6 +65,12 @@ class Gauging:
         return {name: _mean([found[name] for found in marks if name in found]) for name in names} or None
 
     def __enter__(self) -> Gauging:
+        if self._required:
+            with _session() as session:
+                try:
+                    self._read(session)
+                except (requests.RequestException, ValueError) as error:
+                    raise LoadTestError(f"--metrics-url {self._url} can't be read ({error})") from error
         self._thread.start()
         return self
 
@@ -68,16 +81,22 @@ class Gauging:
         self._thread.join()
 
     def _read_on(self) -> None:
-        with requests.Session() as session:
-            session.trust_env = False  # a proxy on the way would be what is measured
+        with _session() as session:
             while not self._over.is_set():
-                try:
-                    page = session.get(self._url, timeout=_TIMEOUT_S)
-                    page.raise_for_status()
-                    self._marks.append((time.perf_counter(), gauges(page.text)))
-                except (requests.RequestException, ValueError):
-                    return
+                with suppress(requests.RequestException, ValueError):  # busy, or there is none
+                    self._read(session)
                 self._over.wait(self._every_s)
+
+    def _read(self, session: requests.Session) -> None:
+        page = session.get(self._url, timeout=_TIMEOUT_S)
+        page.raise_for_status()
+        self._marks.append((time.perf_counter(), gauges(page.text)))
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False  # a proxy on the way would be what is measured
+    return session
 
 
 def _mean(values: list[float]) -> float:

@@ -9,6 +9,8 @@ from typing import Any
 import gevent
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
+from loadtest.device import is_loopback
+
 _logger = logging.getLogger("loadtest")
 
 #: Messages: a worker can't do what is asked; the master wants the last figures; a worker has sent them.
@@ -16,6 +18,11 @@ _REFUSED, _FINISH, _FINISHED = "refused", "finish", "finished"
 
 #: The master waits so long for the last figures, beyond the time that requests may take.
 _PATIENCE_S = 5.0
+
+
+def has_master_here(options: Any) -> bool:
+    """True for a worker that Locust forked together with its master."""
+    return bool(options.processes) and is_loopback(f"{options.master_host}:{options.master_port}")
 
 
 class Control:
@@ -26,6 +33,7 @@ class Control:
         self._runner = environment.runner
         self._finished: set[str] = set()
         self._refused = False
+        self._starting: Any = None
         if isinstance(self._runner, WorkerRunner):
             self._runner.register_message(_FINISH, self._finish, concurrent=True)
             environment.events.quitting.add_listener(self._finish)
@@ -41,7 +49,7 @@ class Control:
         if not isinstance(self._runner, WorkerRunner):
             self._leave(message)
             return
-        if not self._environment.parsed_options.processes:  # else the master says it on the same console
+        if not has_master_here(self._environment.parsed_options):  # else that says it on the same console
             _logger.error(message)
         self._runner.send_message(_REFUSED, {"message": message})
 
@@ -56,6 +64,7 @@ class Control:
 
     def _begin(self, **_: Any) -> None:
         self._refused = False
+        self._starting = gevent.getcurrent()
 
     def _leave(self, message: str) -> None:
         if self._refused:
@@ -83,7 +92,12 @@ class Control:
         return {name for name, client in self._runner.clients.items() if client.state != STATE_MISSING}
 
     def _await_workers(self, **_: Any) -> None:
-        """Master: without this, Locust takes what arrives within half a second, and requests under way are lost."""
+        """Master: without this, Locust takes what arrives within half a second, and requests under way are lost.
+
+        Users that are still to start, do so no more: workers who have ended theirs would begin again.
+        """
+        if isinstance(self._starting, gevent.Greenlet) and self._starting is not gevent.getcurrent():
+            self._starting.kill()
         self._finished.clear()
         self._runner.send_message(_FINISH)
         end_s = time.monotonic() + self._environment.stop_timeout + _PATIENCE_S

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from math import ceil, inf
 from typing import Any
@@ -17,7 +17,9 @@ from hdrh.histogram import HdrHistogram
 
 #: The key in Locust's reports from workers to the master.
 KEY = "batches"
-_SENT = "batches_sent_s"
+_SENT, _EPOCH = "batches_sent_s", "batches_epoch"
+#: Message from the master to its workers: begin anew.
+_RESET = "batches_reset"
 
 #: What a histogram can hold, in microseconds: up to an hour.
 _LONGEST_US = 3_600_000_000
@@ -114,15 +116,20 @@ class Figures:
         self._records: defaultdict[str, Record] = defaultdict(Record)
         self._floor_s = -inf
         self._ahead_s: dict[str, float] = {}
+        self._epoch = 0
+        self._tell_workers: Callable[[], None] = lambda: None
 
     def attach(self, environment: Any) -> None:
-        """Count what Locust's users do, and begin anew whenever Locust's own statistics do."""
+        """Count what Locust's users do, and begin anew whenever Locust's own statistics do; the master says when."""
         events, options = environment.events, environment.parsed_options
         events.request.add_listener(self.count)
         if options.worker:
             events.report_to_master.add_listener(self._report)
+            environment.runner.register_message(_RESET, lambda msg, **_: self._begin_epoch(msg.data["epoch"]))
+            return
         if options.master:
             events.worker_report.add_listener(self._take)
+            self._tell_workers = lambda: environment.runner.send_message(_RESET, {"epoch": self._epoch})
         events.test_start.add_listener(lambda **_: self.reset())
         events.reset_stats.add_listener(lambda **_: self.reset())
         if environment.reset_stats:
@@ -142,7 +149,12 @@ class Figures:
         record.histogram.record_value(min(max(round(1000 * sample.latency_ms), 1), _LONGEST_US))
 
     def reset(self) -> None:
-        """Begin anew; requests under way count from now on."""
+        """Begin anew; requests under way count from now on, and what workers had counted before doesn't."""
+        self._begin_epoch(self._epoch + 1)
+        self._tell_workers()
+
+    def _begin_epoch(self, number: int) -> None:
+        self._epoch = number
         self._records.clear()
         self._floor_s = time.perf_counter()
 
@@ -152,6 +164,7 @@ class Figures:
 
     def _report(self, data: dict[str, Any], **_: Any) -> None:
         now_s = data[_SENT] = time.perf_counter()
+        data[_EPOCH] = self._epoch
         data[KEY] = {name: record.message(now_s) for name, record in self._records.items()}
         self._records.clear()
 
@@ -161,5 +174,7 @@ class Figures:
             return
         ahead_s = min(self._ahead_s.get(client_id, inf), time.perf_counter() - data[_SENT])
         self._ahead_s[client_id] = ahead_s
+        if data.get(_EPOCH, 0) not in (0, self._epoch):  # 0: the worker came after the last beginning
+            return
         for name, message in data[KEY].items():
             self._records[name].add(message, data[_SENT] + ahead_s)

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from loadtest.errors import LoadTestError
 from loadtest.locust_figures import Figure, Figures
-from loadtest.locust_options import check_model, choice
+from loadtest.locust_options import check_model, choice, workload
+from loadtest.pictures import check_folder
 from tritonclas import TritonClasError
 
 #: Columns: the figure's field, and its title.
@@ -134,8 +135,11 @@ def _refusal(environment: Any) -> Response | None:
     options = environment.parsed_options
     try:
         found = choice(options, environment.host, request.form)
-        if not options.master or options.processes:
-            check_model(found)  # else only the workers need reach the server, and they check
+        if not options.master:
+            workload(found)  # which is remembered until the test starts
+        elif options.processes:
+            check_model(found)
+            check_folder(found.images)  # elsewhere only the workers need reach either, and they check
     except (LoadTestError, TritonClasError) as error:
         return jsonify({"success": False, "message": str(error), "host": environment.host})
     return None

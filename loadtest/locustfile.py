@@ -18,7 +18,7 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from loadtest import locust_options, locust_output, locust_shape, shape
 from loadtest.errors import LoadTestError
-from loadtest.locust_control import Control
+from loadtest.locust_control import Control, has_master_here
 from loadtest.locust_figures import Figures
 from loadtest.locust_users import Users
 from loadtest.users import ClosedLoopUser
@@ -41,7 +41,7 @@ def begin(environment: Any, **_: Any) -> None:
     figures, users, control = Figures(), Users(), Control(environment)
     figures.attach(environment)
     if isinstance(runner, WorkerRunner):
-        if options.processes:
+        if has_master_here(options):
             options.json = False  # the master prints it; several on one stdout aren't JSON
     else:
         try:
@@ -86,8 +86,9 @@ def _start(environment: Any, control: Control, users: Users) -> None:
         if isinstance(runner, MasterRunner):
             return
         made = users.of(locust_options.workload(found), found.load, max(runner.worker_index, 0))
-    except (LoadTestError, TritonClasError) as error:
-        control.refuse(str(error))
+    except Exception as error:  # noqa: BLE001  whatever it is, Locust would log it and go on with other users
+        known = isinstance(error, (LoadTestError, TritonClasError))
+        control.refuse(str(error) if known else f"{type(error).__name__}: {error}")
         made = users.refused()
     environment.user_classes = [made]
 

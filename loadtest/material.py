@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from loadtest.crops import crops, preprocessing_of
+from loadtest.crops import Crops, crops, preprocessing_of
 from loadtest.mix import generate
 from loadtest.options import Options
 from loadtest.pictures import Pictures, read_pictures
@@ -12,6 +12,7 @@ from loadtest.plan import Templates
 from loadtest.subjects import Model
 from loadtest.workload import Input, Workload
 from tritonclas import ModelServer
+from tritonclas.preprocess import Preprocessing
 
 
 class Material:
@@ -21,11 +22,17 @@ class Material:
         self._server = server
         self._options = options
         self._pictures = _pictures(options)
+        self._crops: dict[Preprocessing, Crops] = {}
 
     @property
     def description(self) -> str:
         """What is sent, in words."""
         return self._pictures.description
+
+    @property
+    def digest(self) -> str:
+        """Tells these pictures from others, whatever they are called."""
+        return self._pictures.digest
 
     def probe(self, model: str) -> Workload:
         """The first picture alone."""
@@ -41,8 +48,10 @@ class Material:
             return Workload(
                 options.url, model.name, 1, pictures.contents, given, options.timeout_s, sizes=pictures.sizes
             )
-        ready = crops(pictures, preprocessing_of(self._server, model.name))
-        return Workload(options.url, model.name, 1, ready, given, options.timeout_s)
+        preprocessing = preprocessing_of(self._server, model.name)
+        if preprocessing not in self._crops:
+            self._crops[preprocessing] = crops(pictures, preprocessing)
+        return Workload(options.url, model.name, 1, self._crops[preprocessing], given, options.timeout_s)
 
 
 def _pictures(options: Options) -> Pictures:

@@ -20,7 +20,7 @@ from loadtest.workload import Workload
 _LISTEN_S = 0.1
 
 #: An open loop is saturated if more of its requests than this share, and more than so many, are left unanswered ...
-_LEFT_OVER = 0.05
+_LEFT_OVER = 0.02
 _FEW = 4
 #: ... and more than random arrivals leave by chance: so many standard deviations of their number.
 _CHANCE = 3.0
@@ -115,6 +115,8 @@ class _Cell:
 
     def done(self) -> bool:
         """True if the last three windows agree, or there is no use in another."""
+        if len(self.boundaries) > 1 and self.fleet.count and not answered(self.fleet.samples):
+            return True
         if len(self.boundaries) <= AGREEING:
             return False
         if len(self.boundaries) > self.timing.max_windows:

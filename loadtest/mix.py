@@ -84,7 +84,7 @@ def generate(mix: Mapping[str, float], seed: int, count: int = 64) -> Pictures:
             made[key] = _picture(*key, seed, sources)
         sequence.append(made[key])
     contents, pixels = zip(*sequence, strict=True)
-    kinds = ", ".join(f"{100 * share:.3g} % {kind} ({KINDS[kind].sizes})" for kind, share in shares.items())
+    kinds = ", ".join(f"{numbers[kind]} {kind} ({KINDS[kind].sizes})" for kind in shares)
     return Pictures(contents, tuple(map(size_class, pixels)), f"{count} generated: {kinds}, seed {seed}")
 
 

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from loadtest.arguments import Target
 from loadtest.cell import Cell
 from loadtest.load import Arrivals, Load
+from loadtest.timing import AGREEING
 
 #: The search ends when the rate that holds and the one that doesn't are so close.
 RESOLUTION = 1.05
+#: A server that breaks it at this share of the rate at which one user is served isn't asked for less: hardly any
+#: request waits for another then.
+LEAST_SHARE = 1 / 16
 #: Rates that are tried at most.
 MOST_PROBES = 16
 #: A rate's windows have at least so many requests: the 99th percentile of three is then the third largest latency.
 MIN_REQUESTS = 100
 
-Measure = Callable[[Load], Cell]
+
+class Measure(Protocol):
+    """Measures a load, or takes what is known of it unless it is to be measured `anew`."""
+
+    def __call__(self, load: Load, *, anew: bool) -> Cell:
+        """The cell."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """Requests a second: the highest that held (None: none did), the lowest that didn't (None: all held)."""
+    """Requests a second: the highest that held (None: none did), the lowest tried that didn't (None: there is none)."""
 
     holds_per_s: float | None
     broken_per_s: float | None
@@ -38,19 +47,31 @@ def holds(cell: Cell, target: Target) -> bool:
     )
 
 
+def suffices(cell: Cell) -> bool:
+    """True if a cell has as many requests as the search would give it; of a closed loop only the median is asked."""
+    return cell.users is not None or cell.requests >= AGREEING * MIN_REQUESTS
+
+
 def search(target: Target, measure: Measure, arrivals: Arrivals = "constant") -> Found:
     """Try one user, then rates from half of what that one gets on, doubled until one breaks it, then halves between.
 
-    A rate that breaks it because the generator was the limit ends the search, too; its cell is marked.
+    A rate that breaks it is tried once more before it counts: one hiccup of a machine isn't what a server can do.
+    One that breaks it because the generator was the limit bounds the search, too; its cell is marked.
     """
-    alone = measure(Load(users=1))
-    if alone.latency_ms is None or getattr(alone.latency_ms, target.quantile) > target.limit_ms:
-        return Found(None, alone.requests_per_s or None)
+    alone = measure(Load(users=1), anew=False)
+    if alone.latency_ms is None or alone.latency_ms.p50 > target.limit_ms:
+        return Found(None, None)
     low: float | None = None
     high: float | None = None
     rate_per_s = alone.requests_per_s / 2
+    lowest_per_s = alone.requests_per_s * LEAST_SHARE
     for _ in range(MOST_PROBES):
-        cell = measure(Load(rate_per_s=_rounded(rate_per_s), arrivals=arrivals))
+        if rate_per_s < lowest_per_s:
+            break
+        load = Load(rate_per_s=_rounded(rate_per_s), arrivals=arrivals)
+        cell = measure(load, anew=False)
+        if not holds(cell, target) and not cell.saturated:
+            cell = measure(load, anew=True)
         if holds(cell, target):
             low = cell.rate_per_s
         else:

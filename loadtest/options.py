@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from loadtest import compare, planfile
-from loadtest.arguments import Target, counts, inputs, names, rates, target
+from loadtest.arguments import Seconds, Target, counts, inputs, names, rates, target
 from loadtest.load import ARRIVALS, Arrivals, Load
 from loadtest.mix import parse_mix
 from loadtest.pictures import EXAMPLES
@@ -22,8 +22,6 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 #: Users of a sweep that has neither --users nor --rates nor --slo.
 _USERS = (1, 2, 4)
-
-_seconds = click.FloatRange(0, min_open=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,11 +52,15 @@ class Options:
     resume: bool
 
     @property
+    def closed_users(self) -> tuple[int, ...]:
+        """Users of the closed loops."""
+        return self.users if self.users or self.rates or self.slo else _USERS
+
+    @property
     def loads(self) -> list[Load]:
         """The closed loops, then the open ones."""
-        users = self.users if self.users or self.rates or self.slo else _USERS
         return [
-            *(Load(users=count) for count in users),
+            *(Load(users=count) for count in self.closed_users),
             *(Load(rate_per_s=rate, arrivals=self.arrivals) for rate in self.rates),
         ]
 
@@ -154,7 +156,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--duration",
         "duration_s",
-        type=_seconds,
+        type=Seconds(0, min_open=True),
         default=5.0,
         show_default=True,
         help="Seconds of a window; a cell has 3.",
@@ -162,7 +164,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--warm-up",
         "warm_up_s",
-        type=click.FloatRange(0),
+        type=Seconds(0),
         default=3.0,
         show_default=True,
         help="Seconds of load before a cell is measured.",
@@ -184,7 +186,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--timeout",
         "timeout_s",
-        type=_seconds,
+        type=Seconds(0, min_open=True),
         default=DEFAULT_TIMEOUT_S,
         show_default=True,
         help="Seconds for a request.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,11 @@ class Pictures:
     sizes: tuple[int, ...] = field(repr=False)
     description: str
 
+    @property
+    def digest(self) -> str:
+        """Of all of their bytes, in their order."""
+        return hashlib.sha256(b"".join(hashlib.sha256(each).digest() for each in self.contents)).hexdigest()[:16]
+
 
 def size_class(pixels: int) -> int:
     """The place in SIZE_CLASSES of a picture of that many pixels."""
@@ -45,8 +51,7 @@ def read_pictures(folder: Path, most_bytes: int = MOST_BYTES, tick: Tick = lambd
     in: all are decoded once, which takes a few seconds where there are `most_bytes`; `tick` is called for each.
     LoadTestError if none is left.
     """
-    if not folder.is_dir():
-        raise LoadTestError(f"{folder} is not a folder; give --images a folder of pictures")
+    check_folder(folder)
     contents: list[bytes] = []
     pixels: list[int] = []
     damaged = 0
@@ -66,6 +71,12 @@ def read_pictures(folder: Path, most_bytes: int = MOST_BYTES, tick: Tick = lambd
             f"{folder} holds no picture that can be read; give --images a folder with JPEG or PNG files"
         )
     return Pictures(tuple(contents), tuple(map(size_class, pixels)), _description(folder, pixels, damaged))
+
+
+def check_folder(folder: Path) -> None:
+    """LoadTestError unless it is one."""
+    if not folder.is_dir():
+        raise LoadTestError(f"{folder} is not a folder; give --images a folder of pictures")
 
 
 def _picture(path: Path, room: int) -> tuple[bytes, int] | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
+from loadtest.cell import Key
 from loadtest.load import Load
 from loadtest.subjects import Model
 from loadtest.workload import Input, Workload
@@ -20,15 +21,9 @@ class Planned:
     load: Load
 
     @property
-    def key(self) -> tuple[str, int, str, str]:
-        """What tells it from other cells, as `Cell.key`."""
-        return self.workload.model, self.workload.batch_size, str(self.load), self.workload.input
-
-    @property
-    def title(self) -> str:
-        """How the progress bar names it."""
-        other = f", {self.workload.input}" if self.workload.input != "encoded" else ""
-        return f"{self.workload.title}, {self.load}{other}"
+    def key(self) -> Key:
+        """What tells it from other cells."""
+        return Key(self.workload.model, self.workload.batch_size, str(self.load), self.workload.input)
 
 
 #: What is sent to a model as an input: the workload without a batch size.

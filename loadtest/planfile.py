@@ -1,4 +1,7 @@
-"""The sweep's options as a TOML file: read with --plan, and kept with the results as `sweep.toml`."""
+"""The sweep's options as a TOML file: read with --plan, and kept with the results as `sweep.toml`.
+
+Paths in it are relative to the file's own folder.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from typing import Any
 
 import click
 import tomlkit
-from tomlkit.exceptions import TOMLKitError
+
+from loadtest.errors import LoadTestError
+from loadtest.toml import read_toml
 
 FILE = "sweep.toml"
 
@@ -22,16 +27,18 @@ def read(context: click.Context, _parameter: click.Parameter, path: Path | None)
     if path is None:
         return None
     try:
-        content = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
-    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
-        raise click.BadParameter(f"{path} can't be read as TOML ({error})") from error
+        content = read_toml(path)
+    except LoadTestError as error:
+        raise click.BadParameter(str(error)) from error
     options = _options(context.command)
     found = {}
     for name, value in content.items():
         option = options.get(name.replace("_", "-"))
         if option is None:
             raise click.BadParameter(f"{path} has {name!r}; it may have {', '.join(sorted(options))}")
-        found[option.name or name] = _as_typed(option, value)
+        if value in ([], {}):
+            raise click.BadParameter(f"{path} has no value for {name!r}; give one, or leave it out for the default")
+        found[option.name or name] = _as_typed(option, value, path.parent)
     context.default_map = found
     return path
 
@@ -45,30 +52,39 @@ def _options(command: click.Command) -> dict[str, click.Option]:
     }
 
 
-def _as_typed(option: click.Option, value: Any) -> Any:
+def _as_typed(option: click.Option, value: Any, folder: Path) -> Any:
     """The value as the command line would have it."""
     if option.multiple:
         return [str(each) for each in (value if isinstance(value, list) else [value])]
-    return value
+    return str(folder / str(value)) if isinstance(option.type, click.Path) else value
 
 
-def text(command: click.Command, values: Mapping[str, Any]) -> str:
-    """The file's content for these options, of which those that are None or empty are left out."""
+def text(command: click.Command, values: Mapping[str, Any], folder: Path, *, resumed: bool = False) -> str:
+    """The file's content for these options in this folder; those that are None or empty are left out.
+
+    Lists of a sweep that is `resumed` go on those of the file that is there: it is all that the results are of.
+    """
+    before = read_toml(folder / FILE) if resumed and (folder / FILE).is_file() else {}
     document = tomlkit.document()
     document.add(
         tomlkit.comment("What results.json is of; again: python -m loadtest.sweep --plan sweep.toml --out DIR")
     )
     for name, option in _options(command).items():
         value = values.get(option.name or name)
+        if value == ():
+            value = tuple(before.get(name, ()))
         if value is None or value == () or (isinstance(value, Path) and value == option.default):
             continue  # a path of the project's own is another one on another machine
-        document.add(name, list(value) if isinstance(value, tuple) else _plain(value))
+        if isinstance(value, tuple):
+            document.add(name, list(dict.fromkeys([*before.get(name, ()), *value])))
+        else:
+            document.add(name, _plain(value, folder))
     return tomlkit.dumps(document)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, folder: Path) -> Any:
     if isinstance(value, Path):
-        return os.path.relpath(value)
+        return os.path.relpath(value, folder)
     if isinstance(value, dict):
         return ",".join(f"{name}={share:g}" for name, share in value.items())
     return value if isinstance(value, (bool, int, float)) else str(value)

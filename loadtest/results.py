@@ -9,6 +9,7 @@ from pathlib import Path
 
 from loadtest.cell import Cell, cell_from
 from loadtest.errors import LoadTestError
+from loadtest.load import Arrivals
 
 FILE = "results.json"
 
@@ -18,8 +19,9 @@ class Header:
     """Under which conditions.
 
     `device` is what the server runs on, `gpu` and `driver` its GPU and that one's driver where they could be asked
-    for (None otherwise, also without a GPU). `date` is in UTC and ISO 8601. `duration_s` is a window's length.
-    `pictures` and `generator` say in words what was sent and by what.
+    for (None otherwise, also without a GPU). `date` is in UTC and ISO 8601. `duration_s` is a window's length, of which
+    a cell has at most `max_windows`, and `timeout_s` a request's limit. `pictures` and `generator` say in words what
+    was sent and by what, `pictures_digest` tells these pictures from others.
     """
 
     server_version: str
@@ -32,7 +34,11 @@ class Header:
     gpu: str | None = None
     driver: str | None = None
     pictures: str = ""
+    pictures_digest: str = ""
     generator: str = ""
+    url: str = ""
+    timeout_s: float | None = None
+    max_windows: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +46,8 @@ class Objective:
     """The highest rate that held a latency objective, found by trying rates (the sweep's open-loop cells).
 
     The objective: the latency's `quantile` (such as "p99") is at most `limit_ms`, and no request fails. `rate_per_s`
-    is the highest rate of requests that held it, None if none did; `broken_per_s` the lowest that didn't, None if
-    all held: then the search ended at its highest rate.
+    is the highest rate of requests that held it, None if none did; `broken_per_s` the lowest tried that didn't, None if
+    there is none: all held it, or one user alone broke it.
     """
 
     model: str
@@ -51,6 +57,12 @@ class Objective:
     limit_ms: float
     rate_per_s: float | None
     broken_per_s: float | None
+    arrivals: Arrivals = "constant"
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What was searched for."""
+        return self.model, self.batch_size, self.input, self.quantile, self.limit_ms, self.arrivals
 
     @property
     def images_per_s(self) -> float | None:
@@ -71,8 +83,9 @@ class Results:
         return replace(self, cells=(*(other for other in self.cells if other.key != cell.key), cell))
 
     def with_objective(self, objective: Objective) -> Results:
-        """The same and one objective more."""
-        return replace(self, objectives=(*self.objectives, objective))
+        """The same and one objective more, in place of what was found for it before."""
+        others = (each for each in self.objectives if each.key != objective.key)
+        return replace(self, objectives=(*others, objective))
 
     def write(self, folder: Path) -> None:
         """Put `results.json` into the folder; who reads it sees the old one or the new one."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from loadtest import objective
 from loadtest.arguments import Target
 from loadtest.cell import Cell
+from loadtest.errors import LoadTestError
 from loadtest.figures import Subject, cell_of
 from loadtest.fleet import Fleet
 from loadtest.hardware import Gauging
@@ -45,7 +46,7 @@ class Sweep:
 
     def cell(self, planned: Planned, timing: Timing) -> Cell:
         """Measure one and keep it."""
-        self.bar.begin(planned.title, timing.expected_s)
+        self.bar.begin(planned.key.title, timing.expected_s)
         measurement = measure(self.fleet, planned.workload, planned.load, timing, self.server, self.bar.tick)
         begin, end = measurement.counted
         subject = Subject(
@@ -57,16 +58,18 @@ class Sweep:
         cell = cell_of(measurement, subject)
         self.bar.end(cell)
         self._keep(self.results.with_cell(cell))
+        if cell.failed and not self.server.lives():
+            raise LoadTestError("the server doesn't answer any more; when it does, --resume goes on with what is left")
         return cell
 
     def search(self, template: Planned, target: Target, arrivals: Arrivals) -> None:
         """Find the highest rate of the template's workload that holds the objective; its probes are cells, too."""
         timing = replace(self.timing, open_requests=objective.MIN_REQUESTS)
 
-        def probe(load: Load) -> Cell:
-            known = {cell.key: cell for cell in self.results.cells}
+        def probe(load: Load, *, anew: bool) -> Cell:
             planned = replace(template, load=load)
-            return known.get(planned.key) or self.cell(planned, timing)
+            known = next((cell for cell in self.results.cells if cell.key == planned.key), None)
+            return known if known and not anew and objective.suffices(known) else self.cell(planned, timing)
 
         found = objective.search(target, probe, arrivals)
         workload = template.workload
@@ -78,6 +81,7 @@ class Sweep:
                     input=workload.input,
                     quantile=target.quantile,
                     limit_ms=target.limit_ms,
+                    arrivals=arrivals,
                     rate_per_s=found.holds_per_s,
                     broken_per_s=found.broken_per_s,
                 )

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-#: The error of a request that was due and not sent, because too many were under way already.
+#: Requests that a process may have under way in an open loop ...
+IN_FLIGHT_LIMIT = 512
+#: ... and the error of one that was due beyond that, and not sent.
 NOT_SENT = "NotSent"
 
 

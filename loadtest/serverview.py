@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from loadtest.cell import SERVER_STEPS
 from tritonclas import ModelServer, ModelStatistics, TritonClasError
+from tritonclas.served import is_part
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Parts:
 
 @dataclass(frozen=True)
 class Seen:
-    """Averages of a request in milliseconds, by SERVER_STEPS and in all, and how many requests and executions.
+    """Averages of a request in milliseconds, by SERVER_STEPS and in all, and how many requests to all models.
 
     `batch_sizes` counts the network's executions by how many images they computed at once.
     """
@@ -44,20 +46,24 @@ class Seen:
 
 
 class ServerView:
-    """Asks a server for its statistics. One that doesn't tell them isn't asked again."""
+    """Asks a server for its statistics."""
 
     def __init__(self, server: ModelServer) -> None:
-        self._server: ModelServer | None = server
+        self._server = server
 
     def snapshot(self) -> Snapshot:
-        """The counters of now."""
+        """The counters of now; none of them if the server doesn't tell."""
         counters: dict[str, ModelStatistics] = {}
-        if self._server:
-            try:
-                counters = {each.name: each for each in self._server.statistics()}
-            except TritonClasError:
-                self._server = None  # restricted, or no Triton
+        with suppress(TritonClasError):  # restricted, busy, or no Triton
+            counters = {each.name: each for each in self._server.statistics()}
         return Snapshot(time.perf_counter(), counters)
+
+    def lives(self) -> bool:
+        """Whether the server answers at all."""
+        try:
+            return self._server.live()
+        except TritonClasError:
+            return False
 
 
 def seen(begin: Snapshot, end: Snapshot, parts: Parts) -> Seen | None:
@@ -76,7 +82,18 @@ def seen(begin: Snapshot, end: Snapshot, parts: Parts) -> Seen | None:
         steps["preprocess"] = sum(before.average_ms(name) for name in _COMPUTE)
     steps["network_queue"] = network.average_ms("queue_s")
     steps.update({name.removesuffix("_s"): network.average_ms(name) for name in _COMPUTE})
-    return Seen(steps, asked.average_ms("success_s"), asked.requests, network.batch_sizes)
+    return Seen(steps, asked.average_ms("success_s"), _requests(begin, end, parts), network.batch_sizes)
+
+
+def _requests(begin: Snapshot, end: Snapshot, parts: Parts) -> int:
+    """Requests from outside: an ensemble's are its networks', too, and are counted once."""
+    grown = {
+        name: max(0, after.successes - begin.counters[name].successes)
+        for name, after in end.counters.items()
+        if name in begin.counters
+    }
+    elsewhere = (name for name in grown if not is_part(name) and name not in (parts.asked, parts.network))
+    return max(grown[parts.asked], grown[parts.network]) + sum(grown[name] for name in elsewhere)
 
 
 _COMPUTE = ("compute_input_s", "compute_infer_s", "compute_output_s")

@@ -20,10 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tomlkit
-from tomlkit.exceptions import TOMLKitError
-
 from loadtest.errors import LoadTestError
+from loadtest.toml import read_toml
 
 #: Users a second where a stage doesn't say: all at once, as far as Locust doesn't warn.
 _AT_ONCE = 100.0
@@ -63,12 +61,7 @@ class Shape:
 
 def read(path: Path) -> Shape:
     """The shape in a file; LoadTestError, in one line, if there is none."""
-    try:
-        content = tomlkit.parse(path.read_text(encoding="utf-8")).unwrap()
-    except OSError as error:
-        raise LoadTestError(f"{path} can't be read: {error.strerror}") from error
-    except (TOMLKitError, UnicodeDecodeError) as error:
-        raise LoadTestError(f"{path} isn't TOML: {error}") from error
+    content = read_toml(path)
     try:
         return _shape(content)
     except ValueError as error:

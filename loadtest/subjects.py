@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from loadtest.errors import LoadTestError
+from loadtest.heard import Heard
 from loadtest.serverview import Parts
 from loadtest.workload import Workload
 from tritonclas import Classifier, ModelServer, ModelStatus
@@ -15,12 +16,16 @@ from tritonclas.zoo import near_matches
 
 @dataclass(frozen=True)
 class Model:
-    """A model that answers, and what it consists of. `synthetic` means random weights."""
+    """A model that answers, and what it consists of. `synthetic` means random weights.
+
+    `on_gpu` says that an instance group of its network is of KIND_GPU.
+    """
 
     name: str
     max_batch_size: int
     synthetic: bool
     parts: Parts
+    on_gpu: bool = False
 
 
 def check_ready(server: ModelServer, names: Iterable[str]) -> None:
@@ -43,7 +48,25 @@ def examine(server: ModelServer, probe: Workload) -> Model:
     """Classify the workload's first picture and read the model's configuration."""
     with Classifier(probe.url, probe.model, timeout_s=probe.timeout_s) as classifier:
         answer = classifier.classify(probe.pictures[0], top_k=1)
-        return Model(probe.model, classifier.max_batch_size(), answer.synthetic, parts_of(server, probe.model))
+        parts = parts_of(server, probe.model)
+        return Model(
+            probe.model, classifier.max_batch_size(), answer.synthetic, parts, _is_on_gpu(server, parts.network)
+        )
+
+
+def _is_on_gpu(server: ModelServer, network: str) -> bool:
+    return any(group.get("kind") == "KIND_GPU" for group in server.config(network).get("instance_group", ()))
+
+
+def check_shared_memory(workloads: Iterable[Workload]) -> None:
+    """LoadTestError if a workload for shared memory went over the connection: the SDK, asked for it, only warns."""
+    for workload in workloads:
+        if not workload.input.endswith("-shm"):
+            continue
+        with Heard() as heard, workload.classifier() as classifier:
+            classifier.probabilities(workload.pictures[:1])
+        if heard.warnings:
+            raise LoadTestError(f"{heard.warnings[0]}; leave {workload.input} out of --inputs")
 
 
 def parts_of(server: ModelServer, model: str) -> Parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import signal
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
@@ -28,7 +29,7 @@ from loadtest.progress import progress_bar
 from loadtest.results import FILE, Header, Results, write_whole
 from loadtest.run import EXPECTED_PROBES, Sweep
 from loadtest.serverview import ServerView
-from loadtest.subjects import Model, check_batch_sizes, check_ready, examine
+from loadtest.subjects import Model, check_batch_sizes, check_ready, check_shared_memory, examine
 from tritonclas import ModelServer
 from tritonclas.cli import example
 
@@ -49,8 +50,9 @@ def main(**values: Any) -> None:
     """Measure throughput and latency of served models, end to end from here.
 
     Options that take lists take several words or commas. Exit status 1 if a cell had failures only.
-    After Ctrl-C what was measured is kept, and --resume goes on with the rest.
+    After Ctrl-C or SIGTERM what was measured is kept, and --resume goes on with the rest.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = Options(**values)
     with ModelServer(options.url, timeout_s=_QUESTION_TIMEOUT_S) as server:
         version = server.version()
@@ -60,9 +62,11 @@ def main(**values: Any) -> None:
         check_batch_sizes(models, options.batch_sizes)
         check_writable(options.out)
         templates = material.templates(models)
-        header = header_of(options, version, material.description)
+        check_shared_memory(templates.values())
+        header = header_of(options, version, material, models)
         results = kept(options, header) if options.resume else Results(header)
-        write_whole(options.out / planfile.FILE, planfile.text(main, click.get_current_context().params))
+        asked = click.get_current_context().params | {"users": options.closed_users}
+        write_whole(options.out / planfile.FILE, planfile.text(main, asked, options.out, resumed=options.resume))
         measure_all(options, models, templates, results, ServerView(server))
 
 
@@ -80,7 +84,7 @@ def measure_all(
     searches = _searches(options, models, templates, results)
     timing = options.timing
     expected_s = timing.expected_s * (len(left) + EXPECTED_PROBES * len(searches))
-    gauging = Gauging(options.metrics_url or metrics_url(options.url))
+    gauging = Gauging(options.metrics_url or metrics_url(options.url), required=options.metrics_url is not None)
     with Fleet(options.processes) as fleet, gauging, progress_bar(expected_s) as bar:
         sweep = Sweep(fleet, server, gauging, timing, bar, results, options.out)
         try:
@@ -95,7 +99,7 @@ def measure_all(
             if sweep.results.cells:
                 report.write(sweep.results, options.out)
                 show(sweep.results, options.out)
-    failed = [cell.title for cell in sweep.results.cells if cell.failed]
+    failed = [cell.key.title for cell in sweep.results.cells if cell.failed]
     if failed:
         cells = len(sweep.results.cells)
         raise LoadTestError(f"all requests failed in {len(failed)} of {cells} cells: {'; '.join(failed)}")
@@ -105,19 +109,19 @@ def _searches(options: Options, models: Iterable[Model], templates: Templates, r
     """Workloads for which the objective is still to be searched."""
     if options.slo is None:
         return []
-    slo = options.slo
-    known = {
-        (each.model, each.batch_size, each.input)
-        for each in results.objectives
-        if (each.quantile, each.limit_ms) == (slo.quantile, slo.limit_ms)
-    }
+    slo, arrivals = options.slo, options.arrivals
+    known = {each.key for each in results.objectives}
     planned = plan(models, templates, options.batch_sizes, [Load(users=1)])
-    return [each for each in planned if (each.key[0], each.key[1], each.key[3]) not in known]
+    return [
+        each
+        for each in planned
+        if (each.key.model, each.key.batch_size, each.key.input, slo.quantile, slo.limit_ms, arrivals) not in known
+    ]
 
 
-def header_of(options: Options, version: str, pictures: str) -> Header:
+def header_of(options: Options, version: str, material: Material, models: Iterable[Model]) -> Header:
     """The conditions of the sweep."""
-    gpus = gpus_here() if is_loopback(options.url) else None
+    gpus = gpus_here() if is_loopback(options.url) and any(model.on_gpu for model in models) else None
     return Header(
         server_version=version,
         profile=options.profile,
@@ -128,8 +132,12 @@ def header_of(options: Options, version: str, pictures: str) -> Header:
         warm_up_s=options.warm_up_s,
         gpu=options.gpu or (gpus[0] if gpus else None),
         driver=gpus[1] if gpus else None,
-        pictures=pictures,
+        pictures=material.description,
+        pictures_digest=material.digest,
         generator=generator_of(options.processes),
+        url=options.url,
+        timeout_s=options.timeout_s,
+        max_windows=options.max_windows,
     )
 
 

@@ -14,11 +14,8 @@ from locust import User, task
 
 from loadtest.alarm import Alarm
 from loadtest.load import Load
-from loadtest.samples import NOT_SENT, Sample
+from loadtest.samples import IN_FLIGHT_LIMIT, NOT_SENT, Sample
 from loadtest.workload import Batch, Workload
-
-#: Requests that a user of an open loop may have under way; those due beyond that aren't sent, and count as failed.
-IN_FLIGHT_LIMIT = 512
 
 #: How long a user of a closed loop waits after a failure: a server that refuses at once isn't to be flooded.
 _AFTER_FAILURE_S = 0.01
@@ -135,7 +132,11 @@ class OpenLoopUser(ClassifierUser):
 
     def on_stop(self) -> None:
         """Wait for what is under way, and disconnect."""
-        self._pool.join()
+        try:
+            self._pool.join()
+        except GreenletExit:
+            self._pool.kill()
+            raise
         super().on_stop()
 
     def _request(self, number: int, batch: Batch, due_s: float) -> None:

@@ -1,7 +1,8 @@
 """Requests whose tensors lie in system shared memory, for a client on the server's own machine.
 
 The region is registered with the server once. Whatever stands against it, that the server is elsewhere, that it runs
-as another user, that it doesn't offer it, is logged once, and the tensors go over the connection.
+as another user, that it doesn't offer it, or that the region is full, is logged once, and the tensors go over the
+connection.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class SameMachine:
     def __init__(self) -> None:
         self._region: Region | None = None
         self._registered: Region | None = None
-        self._refused = False
+        self._refused = self._was_full = False
         self._lock = threading.Lock()
 
     def ask(self, call: Call, tensor: Tensor, request: MakeRequest) -> Exchange[Any]:
@@ -95,7 +96,10 @@ class SameMachine:
         if self._registered is None and not self._refused:
             yield from self._register(call)
         region = self._registered
-        if region is None or (block := region.take(tensor.size)) is None:
+        if region is None:
+            return None
+        if (block := region.take(tensor.size)) is None:
+            self._tell_full(call)
             return None
         write = _Write(region, block, tensor)
         try:
@@ -122,6 +126,12 @@ class SameMachine:
             if self._region is region:  # the client wasn't closed meanwhile
                 self._registered = region
         yield from _clean_up(call)
+
+    def _tell_full(self, call: Call) -> None:
+        with self._lock:
+            told, self._was_full = self._was_full or self._refused, True
+        if not told:
+            _LOG.warning("the memory shared with %s is full; some images go over the connection", call.endpoint)
 
     def _give_up(self, call: Call, error: Exception) -> None:
         """Once; the lock is held."""

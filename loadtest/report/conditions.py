@@ -15,8 +15,13 @@ def weights(run: Run) -> str:
     return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in named.items() if names) or "unknown"
 
 
+def _windows(run: Run) -> str:
+    most = f"at most {run.header.max_windows} " if run.header.max_windows else ""
+    return f"{most}of {run.header.duration_s:g} s, after {run.header.warm_up_s:g} s of warm-up"
+
+
 _LINES: tuple[tuple[str, Callable[[Run], str]], ...] = (
-    ("server", lambda run: f"Triton {run.header.server_version}"),
+    ("server", lambda run: f"Triton {run.header.server_version}" + (f" at {run.header.url}" if run.header.url else "")),
     ("profile", lambda run: run.header.profile),
     ("device", lambda run: run.header.device),
     ("GPU", lambda run: run.header.gpu or "no GPU, or unknown"),
@@ -27,7 +32,7 @@ _LINES: tuple[tuple[str, Callable[[Run], str]], ...] = (
     ("inputs", lambda run: ", ".join(dict.fromkeys(cell.input for cell in run.results.cells)) or "none yet"),
     ("weights", weights),
     ("date", lambda run: run.header.date),
-    ("windows", lambda run: f"of {run.header.duration_s:g} s, after {run.header.warm_up_s:g} s of warm-up"),
+    ("windows", _windows),
 )
 
 

@@ -18,9 +18,9 @@ _COMPARED = (
     "is the average of one user's requests, who sends a batch when the last one is answered: with input pixels, where "
     "crops go straight to the network, else with encoded pictures, which is marked. It counts from the client's call "
     "to its answer, so gRPC and the network are in it.",
-    "A measured figure stands in a GPU's column only if it was measured on that GPU, under that column's profile. "
-    "Whatever was measured elsewhere has columns of its own. A dash is where nothing was published. Figures are "
-    "rounded to 0.01 ms.",
+    "A measured figure stands in a GPU's column only if it was measured on that GPU, under that column's profile, or "
+    "in that precision under the profiles gpu and gpu-tensorrt-fp16, which is marked. Whatever was measured elsewhere "
+    "has columns of its own. A dash is where nothing was published. Figures are rounded to 0.01 ms.",
 )
 _FIGURES = (
     "Top-1 is always the published one, on ImageNet's validation set; nothing here measured it. Models without a "

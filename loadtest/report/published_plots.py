@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 
 from loadtest.report.drawing import Canvas, Drawn, Key, colour, label_axes, logarithmic
 from loadtest.report.labels import Label, place
-from loadtest.report.published_tables import measured_on
-from loadtest.report.runs import PUBLISHED, Place, Run, comparable, other_places, precision_of
+from loadtest.report.published_tables import measured_on, signs_of
+from loadtest.report.remarks import SIGNS
+from loadtest.report.runs import PUBLISHED, Comparable, Place, Run, comparable, other_places, precision_of
 from tritonclas.published import published_latencies, published_models
 from tritonclas.zoo import MODELS, EfficientNet
 
@@ -71,12 +72,15 @@ def _latency(runs: Sequence[Run], column: Place) -> Drawn:
         if found := _measured(runs, each):
             sets.append(Points(_place_name(each), found, _MEASURED[number % len(_MEASURED)]))
     missing = () if _measured(runs, column) else (f"Not measured on a {gpu} at {precision.upper()}.",)
+    marks = {sign for each in places for found in _comparable(runs, each).values() for sign in signs_of(found)}
+    remarks = (f"Among what was measured: {SIGNS[sign]}" for sign in SIGNS if sign in marks)
     return _figure(
         f"figure-{gpu.lower()}-{precision}",
         f"Top-1 against latency, {gpu} {precision.upper()}, batch size 1",
         "latency, ms",
         sets,
         *missing,
+        *remarks,
     )
 
 
@@ -86,8 +90,13 @@ def _place_name(column: Place) -> str:
 
 
 def _measured(runs: Sequence[Run], column: Place) -> dict[str, float]:
+    found = _comparable(runs, column)
+    return {name: each.cell.latency_ms.avg for name, each in found.items() if each.cell.latency_ms}
+
+
+def _comparable(runs: Sequence[Run], column: Place) -> dict[str, Comparable]:
     found = {name: comparable(runs, column, name, 1) for name in published_models()}
-    return {name: each.cell.latency_ms.avg for name, each in found.items() if each is not None and each.cell.latency_ms}
+    return {name: each for name, each in found.items() if each}
 
 
 def _figure(name: str, title: str, axis: str, sets: Sequence[Points], *notes: str) -> Drawn:

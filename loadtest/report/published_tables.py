@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from loadtest.report.grid import NOT_MEASURED, Column, Entry, Grid, number, words
-from loadtest.report.remarks import END_TO_END, ONNX_RUNTIME, SIGNS, SYNTHETIC, UNSTABLE
+from loadtest.report.remarks import DISTURBED, END_TO_END, ONNX_RUNTIME, SIGNS, SYNTHETIC, UNSTABLE, bound
 from loadtest.report.runs import BATCH_SIZES, PUBLISHED, Comparable, Place, Run, comparable, other_models, other_places
 from tritonclas.published import published_latencies, published_models
 from tritonclas.zoo import MODELS
@@ -106,6 +106,7 @@ def signs_of(found: Comparable) -> str:
         END_TO_END: found.end_to_end,
         ONNX_RUNTIME: found.run.with_onnx_runtime,
         UNSTABLE: found.cell.stable is False,
+        DISTURBED: bool(bound(found.cell) or found.cell.failures or found.cell.other_requests),
     }
     return "".join(sign for sign, held in holds.items() if held)
 

@@ -9,7 +9,7 @@ from loadtest.cell import Cell
 from loadtest.report.runs import Run
 
 #: Signs in the tables of published figures, and what they mean.
-SYNTHETIC, END_TO_END, ONNX_RUNTIME, UNSTABLE = "*", "†", "‡", "~"
+SYNTHETIC, END_TO_END, ONNX_RUNTIME, UNSTABLE, DISTURBED = "*", "†", "‡", "~", "!"
 SIGNS = {
     SYNTHETIC: "Synthetic (random) weights: the speed is real, the answers mean nothing.",
     END_TO_END: (
@@ -17,6 +17,9 @@ SIGNS = {
     ),
     ONNX_RUNTIME: "Computed by ONNX Runtime, and not by a TensorRT plan built for this GPU.",
     UNSTABLE: "Unstable: the last three windows differ by more than 10 %.",
+    DISTURBED: (
+        "Generator-bound, with failed requests, or beside somebody else's: the cell's marks under All cells say which."
+    ),
 }
 
 #: A generator that is busier than this, in per cent of a core, may have been the limit itself; for results
@@ -90,7 +93,7 @@ def remarks(runs: Iterable[Run]) -> tuple[Remark, ...]:
 
 def _said(run: Run, cell: Cell, mark: str, detail: str) -> str:
     where = f"run {run.letter}, " if run.letter else ""
-    return f"{where}{cell.model}" if mark == "synthetic" else f"{where}{cell.title}: {detail}"
+    return f"{where}{cell.model}" if mark == "synthetic" else f"{where}{cell.key.title}: {detail}"
 
 
 def failures_of(cell: Cell) -> str:

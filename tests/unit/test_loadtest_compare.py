@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
+from loadtest.cell import Generator
 from loadtest.compare import changes, main
 from loadtest.results import Results
 from tests.unit.test_loadtest_results import CELL, FAILED, HEADER
@@ -54,7 +55,32 @@ def test_latency_counts_the_other_way_round():
 def test_a_cell_without_an_answer_has_no_ratio():
     found = change(FAILED, STEADY)
 
-    assert (found.throughput_ratio, found.latency_ratio, found.verdict) == (None, None, "same")
+    assert (found.throughput_ratio, found.latency_ratio, found.verdict) == (None, None, "answers again")
+    assert change(STEADY, FAILED).verdict == "fails"
+    assert change(FAILED, FAILED).verdict == "fails, as before"
+
+
+def test_a_window_without_an_answer_leaves_nothing_to_be_told_from_noise():
+    hung = replace(STEADY, window_images_per_s=(400.0, 0.0, 400.0), images_per_s=100.0)
+
+    found = change(STEADY, hung)
+
+    assert (found.noise, found.verdict) == (None, "same")
+
+
+def test_what_makes_a_cell_doubtful_is_named():
+    second = replace(STEADY, stable=False, saturated=True, generator=Generator(cpu_percent=99.0, bound=("it was",)))
+
+    found = change(STEADY, replace(second, failures=3, synthetic=not STEADY.synthetic))
+
+    weights = "second" if not STEADY.synthetic else "first"
+    assert [each for each in found.doubts if each != "first with failures"] == [
+        "second unstable",
+        "second saturated",
+        "second generator-bound",
+        "second with failures",
+        f"{weights} with synthetic weights",
+    ]
 
 
 def test_cells_of_one_sweep_only_are_counted_and_conditions_that_differ_named(tmp_path):

@@ -14,7 +14,7 @@ from loadtest.workload import Workload
 from tests.unit import test_loadtest_serverview as serverview
 
 WORKLOAD = Workload("localhost:8001", "A", 4, (b"",))
-SUBJECT = Subject(synthetic=True, parts=Parts("A", "A_net", "P"), size_classes=("small", "large"))
+SUBJECT = Subject(synthetic=True, parts=Parts("A", "A_net", "preprocess_a"), size_classes=("small", "large"))
 WINDOWS = 4  # of a second each, after a second of warm-up
 
 
@@ -114,11 +114,31 @@ def test_a_server_that_answers_at_half_the_rate_is_saturated():
     assert found.requests_per_s == pytest.approx(10, rel=0.05)
 
 
-def test_requests_that_werent_sent_are_saturation():
+def test_requests_that_werent_sent_are_saturation_and_the_generators_limit():
     samples = due()
     samples[50] = samples[50]._replace(error=NOT_SENT)
 
-    assert cell(samples, Load(rate_per_s=20.0)).saturated
+    found = cell(samples, Load(rate_per_s=20.0))
+
+    assert found.saturated
+    assert found.bound == ("1 requests weren't sent, because 512 were under way",)
+
+
+def test_a_server_that_is_a_little_too_slow_is_saturated():
+    samples = [Sample(at / 200, at / 192) for at in range(1200)]
+
+    assert cell(samples, Load(rate_per_s=200.0)).saturated
+
+
+def test_what_the_sdk_warned_of_is_told():
+    samples = steady()
+    process = told(samples)
+    process.warnings.add("images go over the connection")
+    boundaries = [Snapshot(1.0 + number) for number in range(WINDOWS + 1)]
+
+    found = cell_of(Measurement(WORKLOAD, Load(users=1), 0.0, samples, boundaries, [process]), SUBJECT)
+
+    assert found.bound == ("images go over the connection",)
 
 
 def test_what_is_outside_the_server_is_of_the_requests_that_it_counted():

@@ -10,7 +10,7 @@ from click import BadParameter
 from loadtest.arguments import Target, target
 from loadtest.cell import Cell
 from loadtest.load import Load
-from loadtest.objective import MOST_PROBES, RESOLUTION, holds, search
+from loadtest.objective import MOST_PROBES, RESOLUTION, holds, search, suffices
 from loadtest.samples import Latency
 from tests.unit.test_loadtest_results import CELL, FAILED
 
@@ -24,8 +24,19 @@ class Queue:
         self.capacity_per_s = capacity_per_s
         self.service_ms = service_ms
         self.tried: list[float] = []
+        self.again: list[float] = []
+        self.hiccups: list[float] = []
 
-    def __call__(self, load: Load) -> Cell:
+    def __call__(self, load: Load, *, anew: bool) -> Cell:
+        if anew:
+            self.again.append(load.rate_per_s)
+        cell = self._measured(load)
+        if load.rate_per_s and load.rate_per_s in self.hiccups and not anew:
+            self.hiccups.remove(load.rate_per_s)
+            return replace(cell, latency_ms=replace(cell.latency_ms, p99=1000.0))
+        return cell
+
+    def _measured(self, load: Load) -> Cell:
         if load.users:
             return self._cell(load, 1000 / self.service_ms, self.service_ms)
         assert load.rate_per_s
@@ -55,13 +66,47 @@ def test_the_rate_found_is_the_one_that_theory_tells(capacity_per_s, service_ms)
     best = capacity_per_s * (1 - service_ms / P99.limit_ms)
     assert found.holds_per_s <= best <= found.broken_per_s
     assert found.broken_per_s <= 1.01 * RESOLUTION * found.holds_per_s
-    assert len(queue.tried) == len(set(queue.tried)) <= MOST_PROBES
+    assert len(set(queue.tried)) <= MOST_PROBES
+    assert len(queue.tried) == len(set(queue.tried)) + len(queue.again)
+
+
+def test_a_hiccup_doesnt_bound_the_search():
+    plain, disturbed = Queue(100.0, 10.0), Queue(100.0, 10.0)
+    disturbed.hiccups = [50.0]
+
+    assert search(P99, disturbed) == search(P99, plain)
+    assert 50.0 in disturbed.again
+
+
+def test_a_server_that_breaks_it_at_any_rate_isnt_asked_for_ever():
+    """The median is within the objective, and the 99th percentile at no rate."""
+
+    class Restless(Queue):
+        @staticmethod
+        def _cell(load: Load, answered_per_s: float, p99: float) -> Cell:
+            cell = Queue._cell(load, answered_per_s, p99)
+            return replace(cell, latency_ms=replace(cell.latency_ms, p99=60.0))
+
+    queue = Restless(1000.0, 10.0)
+
+    found = search(P99, queue)
+
+    assert found.holds_per_s is None
+    assert found.broken_per_s == min(queue.tried) >= 100.0 / 16
 
 
 def test_an_objective_that_one_user_breaks_isnt_held_by_any_rate():
     found = search(P99, Queue(10.0, 100.0))
 
-    assert (found.holds_per_s, found.broken_per_s) == (None, 10.0)
+    assert (found.holds_per_s, found.broken_per_s) == (None, None)
+
+
+def test_what_is_known_of_a_rate_suffices_if_it_has_the_searchs_requests():
+    few = replace(CELL, users=None, rate_per_s=10.0, requests=299)
+
+    assert not suffices(few)
+    assert suffices(replace(few, requests=300))
+    assert suffices(replace(CELL, users=1, requests=30))
 
 
 def test_failures_and_saturation_dont_hold():

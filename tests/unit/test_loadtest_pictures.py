@@ -220,8 +220,8 @@ def test_every_stretch_has_the_mixs_shares():
 
 def test_a_mix_is_described():
     assert everyday().description == (
-        "64 generated: 80 % imagenet (around 500×375), 15 % thumbnail (160×120 to 256×192), "  # noqa: RUF001
-        "5 % photo (4032×3024), seed 0"  # noqa: RUF001
+        "64 generated: 51 imagenet (around 500×375), 10 thumbnail (160×120 to 256×192), "  # noqa: RUF001
+        "3 photo (4032×3024), seed 0"  # noqa: RUF001
     )
 
 

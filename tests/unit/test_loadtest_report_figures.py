@@ -72,7 +72,8 @@ def test_measured_points_are_in_the_figure_of_their_precision_only():
     assert own not in fp16.description
     assert "measured on T4, FP16: 32x8d" in fp16.description
     assert fp16.notes == ()
-    assert fp32.notes == ("Not measured on a T4 at FP32.",)
+    synthetic = "Among what was measured: Synthetic (random) weights: the speed is real, the answers mean nothing."
+    assert fp32.notes == ("Not measured on a T4 at FP32.", synthetic)
 
 
 def test_a_measured_v100_has_a_figure_too():

@@ -35,8 +35,8 @@ NETWORK = replace(
     compute_output_s=0.05,
     batch_sizes={2: 10, 4: 20},
 )
-PREPROCESSING = replace(NETWORK, name="P", queue_s=0.2, compute_infer_s=0.2)
-PARTS = Parts("A", "A_net", "P")
+PREPROCESSING = replace(NETWORK, name="preprocess_a", queue_s=0.2, compute_infer_s=0.2)
+PARTS = Parts("A", "A_net", "preprocess_a")
 
 
 def later(stats: ModelStatistics, requests: int, each_ms: float) -> ModelStatistics:
@@ -90,19 +90,37 @@ def test_what_the_server_doesnt_tell_is_unknown(begin, end):
     assert seen(begin, end, PARTS) is None
 
 
-def test_a_server_that_doesnt_tell_is_asked_once():
-    class Restricted:
+def test_requests_to_other_models_are_counted_and_an_ensembles_own_only_once():
+    others = [replace(ENSEMBLE, name=name) for name in ("B", "B_net")]
+    begin = snapshot(0.0, ENSEMBLE, NETWORK, PREPROCESSING, *others)
+    end = snapshot(
+        10.0,
+        later(ENSEMBLE, 20, 40.0),
+        later(NETWORK, 23, 5.0),  # three came as pixels
+        later(PREPROCESSING, 27, 2.0),
+        *(later(each, 7, 40.0) for each in others),
+    )
+
+    assert seen(begin, end, PARTS).requests == 20 + 3 + 7
+
+
+def test_a_server_that_doesnt_tell_once_may_do_so_again():
+    class Busy:
         asked = 0
 
         def statistics(self):
             self.asked += 1
+            if self.asked == 1:
+                raise ServerUnavailable("no", model=None, endpoint="localhost:1", attempts=1)
+            return [ENSEMBLE]
+
+        def live(self):
             raise ServerUnavailable("no", model=None, endpoint="localhost:1", attempts=1)
 
-    server = Restricted()
-    view = ServerView(server)
+    view = ServerView(Busy())
 
-    assert [view.snapshot().counters, view.snapshot().counters] == [{}, {}]
-    assert server.asked == 1
+    assert [view.snapshot().counters, view.snapshot().counters] == [{}, {"A": ENSEMBLE}]
+    assert not view.lives()
 
 
 METRICS = """\

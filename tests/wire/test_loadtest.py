@@ -2,56 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
 from tests.wire.slow_servicer import MODEL, NOT_LOADED, QUEUE_IS_FULL, SlowServicer, serving
+from tests.wire.sweeping import USERS, command, results, run, sweep
 
-ROOT = Path(__file__).parents[2]
 LATENCY_S = 0.2
-USERS = 8
 
 #: 8 users who never wait for each other get 40 answers a second; one after another, they get 5.
 POSSIBLE_PER_S = USERS / LATENCY_S
-
-
-def command(url: str, **options: str) -> list[str]:
-    given = {
-        "models": MODEL,
-        "batch_sizes": "1",
-        "users": str(USERS),
-        "duration": "0.5",
-        "warm_up": "0.3",
-    } | options
-    words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", *value.split())]
-    return [sys.executable, "-m", "loadtest.sweep", "--url", url, *words]
-
-
-def run(arguments: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
-
-
-def sweep(servicer: SlowServicer, out: Path, **options: str) -> subprocess.CompletedProcess[str]:
-    with serving(servicer) as url:
-        return run(command(url, out=str(out), **options))
-
-
-def results(out: Path) -> dict:
-    return json.loads((out / "results.json").read_text())
-
-
-def wait_until(condition: Callable[[], bool], limit_s: float = 60) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
-        time.sleep(0.01)
 
 
 def test_users_are_served_at_the_same_time_and_the_figures_are_the_servers(tmp_path):
@@ -119,28 +80,6 @@ def test_pictures_cropped_by_the_client_go_to_the_network(tmp_path):
     assert results(tmp_path)["cells"][0]["input"] == "pixels"
 
 
-def test_what_was_measured_before_ctrl_c_is_kept_and_reported(tmp_path):
-    servicer = SlowServicer(LATENCY_S)
-    with serving(servicer) as url:
-        arguments = command(url, out=str(tmp_path), batch_sizes="1,8", users="2", duration="0.4")
-        process = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        wait_until((tmp_path / "results.json").exists)
-        servicer.latency_s = 60.0
-        wait_until(lambda: (MODEL, 8) in servicer.batches)  # the second cell has begun
-        process.send_signal(signal.SIGINT)
-        begin = time.monotonic()
-        stdout, stderr = process.communicate(timeout=60)
-
-    assert process.returncode == 130
-    assert time.monotonic() - begin < 10  # requests under way aren't awaited
-    assert stderr.strip().endswith("interrupted; the same command with --resume goes on with what is left")
-    assert "Traceback" not in stderr
-    (cell,) = results(tmp_path)["cells"]
-    assert (cell["batch_size"], cell["users"]) == (1, 2)
-    assert MODEL in stdout
-    assert (tmp_path / "report.md").is_file()
-
-
 def test_an_interrupted_sweep_goes_on_with_what_is_left(tmp_path):
     servicer = SlowServicer(0.02)
     with serving(servicer) as url:
@@ -197,6 +136,8 @@ def test_the_highest_rate_that_holds_an_objective_is_found(tmp_path):
         ({"batch_sizes": "8,16"}, f"{MODEL} takes at most 8 images a request; --batch-sizes has 16"),
         ({"images": "loadtest"}, "loadtest holds no picture that can be read"),
         ({"out": "README.md"}, "README.md can't be written to"),
+        ({"inputs": "encoded-shm"}, "shares no memory with this process; images go over the connection"),
+        ({"metrics_url": "http://127.0.0.1:1/metrics"}, "--metrics-url http://127.0.0.1:1/metrics can't be read"),
     ],
 )
 def test_mistakes_are_found_before_the_first_cell_and_told_in_one_line(tmp_path, options, message):

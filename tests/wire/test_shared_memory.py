@@ -152,11 +152,21 @@ def test_a_client_without_shared_memory_gets_by(
 
 
 def test_what_has_no_room_goes_over_the_connection(
-    service: Service, mapped: Mapped, connect: Connect, url: str, monkeypatch: pytest.MonkeyPatch
+    service: Service,
+    mapped: Mapped,
+    connect: Connect,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr(shared.Region, "take", lambda region, size: None)
-    assert connect(url, shared_memory=True).classify(image(1)).top.index == 1
+    client = connect(url, shared_memory=True)
+    with caplog.at_level(logging.WARNING, "tritonclas"):
+        assert [client.classify(image(number)).top.index for number in range(2)] == [0, 1]
     assert min(on_the_wire(service)) > 0
+    assert [each.message for each in caplog.records] == [
+        f"the memory shared with {url} is full; some images go over the connection"
+    ]
 
 
 def test_a_server_that_was_restarted_is_told_again(
