@@ -19,23 +19,26 @@ import tritonclient.grpc as triton
 
 
 def main() -> None:
-    """Closed loop: a thread sends its next request when the last one is answered. Time is from answer to answer."""
+    """Closed loop: a thread sends its next request when the last one is answered. Time is from answer to answer.
+
+    The warm-up begins when each thread has had an answer.
+    """
     url, model, batch, users, warm_up_s, measured_s, *paths = sys.argv[1:]
-    started_s = time.perf_counter()
-    begin_s = started_s + float(warm_up_s)
-    end_s = begin_s + float(measured_s)
     pictures = [Path(path).read_bytes() for path in paths]
     ended: list[tuple[float, float]] = []
+    connected = threading.Barrier(int(users))
 
     def user(number: int) -> None:
+        requests = _requests(pictures, int(batch), number)
         with triton.InferenceServerClient(url) as client:
-            for request in _requests(pictures, int(batch), number):
+            _ask(client, model, next(requests))
+            connected.wait()
+            end_s = time.perf_counter() + float(warm_up_s) + float(measured_s)
+            for request in requests:
                 sent_s = time.perf_counter()
                 if sent_s > end_s:
                     return
-                client.infer(model, [request], outputs=[triton.InferRequestedOutput("probabilities")]).as_numpy(
-                    "probabilities"
-                )
+                _ask(client, model, request)
                 ended.append((time.perf_counter(), sent_s))
 
     threads = [threading.Thread(target=user, args=(number,)) for number in range(int(users))]
@@ -43,8 +46,11 @@ def main() -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    first_s = min(sent_s for _, sent_s in ended)
+    begin_s = first_s + float(warm_up_s)
+    end_s = begin_s + float(measured_s)
     inside = sorted((answered_s, sent_s) for answered_s, sent_s in ended if begin_s < answered_s <= end_s)
-    before_s = max((answered_s for answered_s, _ in ended if answered_s <= begin_s), default=started_s)
+    before_s = max((answered_s for answered_s, _ in ended if answered_s <= begin_s), default=first_s)
     print(
         json.dumps(
             {
@@ -53,6 +59,11 @@ def main() -> None:
             }
         )
     )
+
+
+def _ask(client: triton.InferenceServerClient, model: str, request: triton.InferInput) -> None:
+    outputs = [triton.InferRequestedOutput("probabilities")]
+    client.infer(model, [request], outputs=outputs).as_numpy("probabilities")
 
 
 def _requests(pictures: list[bytes], batch: int, number: int):  # type: ignore[no-untyped-def]

@@ -75,7 +75,6 @@ class Generator:
         users = user_class(workload, load, alarm=self.alarm, begin_s=message["begin_s"])
         self._environment = Environment(user_classes=[users], stop_timeout=workload.timeout_s)
         self._environment.events.request.add_listener(self._keep)
-        self._environment.events.user_error.add_listener(self._break_down)
         runner = self._environment.create_local_runner()
         gc.unfreeze()
         gc.collect()
@@ -88,6 +87,8 @@ class Generator:
 
     def stop(self, message: Message) -> None:
         """End the load: after the requests under way, or at once, also where the former was asked for before."""
+        if self._environment is None:
+            return
         runner = self._environment.runner
         if message["at_once"]:
             self._environment.stop_timeout = 0
@@ -103,10 +104,6 @@ class Generator:
 
     def _keep(self, context: dict[str, Any], **_: Any) -> None:
         self._samples.append(context["sample"])
-
-    def _break_down(self, exception: BaseException, **_: Any) -> None:
-        """A user couldn't begin, or has an error of its own."""
-        self.frames.send(error=f"{type(exception).__name__}: {exception}")
 
     def _report_always(self) -> None:
         while self._running:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from loadtest.cell import SERVER_STEPS
-from tritonclas import ModelServer, ModelStatistics, TritonClasError
+from tritonclas import AccessDenied, ModelServer, ModelStatistics, TritonClasError
 from tritonclas.served import is_part
 
 
@@ -62,6 +62,8 @@ class ServerView:
         """Whether the server answers at all."""
         try:
             return self._server.live()
+        except AccessDenied:
+            return True  # an answer, too
         except TritonClasError:
             return False
 

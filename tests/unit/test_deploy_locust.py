@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,33 @@ def parsed(words: list[str], variables: dict[str, str]) -> dict:
         [sys.executable, "-c", PARSED, *words], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
     return json.loads(done.stdout)
+
+
+def test_what_the_image_has_suffices_for_the_locustfile(tmp_path):
+    """The Dockerfile's own COPY lines, followed, and PYTHONPATH as it says."""
+    lines = (FOLDER / "Dockerfile").read_text().splitlines()
+    for *sources, target in (line.split()[1:] for line in lines if line.startswith("COPY")):
+        for source in sources:
+            if (ROOT / source).is_dir():
+                shutil.copytree(ROOT / source, tmp_path / target)
+            else:
+                (tmp_path / target).mkdir(exist_ok=True)
+                shutil.copy(ROOT / source, tmp_path / target)
+    (said,) = (line for line in lines if "PYTHONPATH=" in line)
+    paths = said.partition("=")[2].replace("/app", str(tmp_path))
+    blocked = "import sys; sys.path = [each for each in sys.path if each != sys.argv[1]]; import loadtest.locustfile"
+
+    done = subprocess.run(
+        [sys.executable, "-c", f"{blocked}; print(loadtest.__file__)", str(ROOT)],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).is_relative_to(tmp_path)
 
 
 def load(path: Path) -> Any:

@@ -43,6 +43,9 @@ class SlowServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
         self._under_way = 0
         self._lock = threading.Lock()
 
+    def ServerLive(self, request, context):
+        return pb.ServerLiveResponse(live=True)
+
     def ServerMetadata(self, request, context):
         return pb.ServerMetadataResponse(name="triton", version="2.51.0")
 

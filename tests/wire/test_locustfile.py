@@ -98,6 +98,8 @@ def check_spread(servicer: SpreadServicer, row: dict[str, str], batch_size: int)
         true_ms = 1000 * float(np.percentile(servicer.taken_s, percent, method="inverted_cdf"))
         assert true_ms <= float(row[f"p{percent}_ms"]) <= true_ms + 60
     assert float(row["images_per_s"]) == pytest.approx(batch_size * float(row["requests_per_s"]), rel=0.001)
+    possible_per_s = USERS / float(np.mean(servicer.taken_s))
+    assert 0.6 * possible_per_s < float(row["requests_per_s"]) < 1.02 * possible_per_s
     assert row["name"] == f"{MODEL} batch {batch_size}"
     assert row["failures"] == "0"
 
@@ -184,6 +186,17 @@ def test_requests_that_are_under_way_at_the_end_are_counted_in_all_processes(tmp
     assert int(figure(tmp_path / "run")["requests"]) == len(servicer.batches) == USERS
 
 
+def test_a_test_that_ends_while_users_still_start_counts_all_requests_and_begins_none_anew(tmp_path):
+    servicer = SlowServicer(0.5)
+    with serving(servicer) as url:
+        options = ["--processes", "2", "--csv", str(tmp_path / "run"), "--spawn-rate", "2"]
+        done = run(arguments(url, *own_ports(), *options, users=40, run_time="3s"))
+
+    assert done.returncode == 0, done.stderr
+    assert 4 <= servicer.most_at_a_time < 20
+    assert int(figure(tmp_path / "run")["requests"]) == len(servicer.batches)
+
+
 def test_workers_of_a_master_are_told_what_to_send(tmp_path):
     servicer = SpreadServicer()
     ports = own_ports()
@@ -250,6 +263,27 @@ def test_users_of_an_open_loop_stop_though_their_next_request_is_far_off():
     assert time.monotonic() - begin_s < 15
 
 
+def test_after_a_refusal_by_a_worker_the_web_ui_can_start_another_test():
+    servicer, port, ports = SlowServicer(0.05), free_port(), own_ports()
+    words = [*PROGRAM, "--web-host", "127.0.0.1", "--web-port", str(port), "--master", *ports, "--model", MODEL]
+    with serving(servicer) as url, started([*words, "--host", url]), started([*PROGRAM, "--worker", *ports]):
+        ui = WebUi(port)
+        wait_until(ui.comes_up)
+        wait_until(lambda: json.loads(ui.get("/worker-count"))["worker_count"] == 1)
+
+        assert ui.swarm(model="EfficientNetB00", user_count="30", spawn_rate="2")["success"]  # the master can't know
+        wait_until(lambda: ui.state() == "stopped")
+        assert "there is no model 'EfficientNetB00'" in ui.get("/exceptions")
+        time.sleep(2)
+        assert ui.state() == "stopped"
+        assert not servicer.batches
+        assert ui.swarm(model=MODEL)["success"]
+        wait_until(lambda: bool(servicer.batches))
+        ui.post("/stop")
+        (row,) = json.loads(ui.get("/images/json"))
+        assert row["requests"] == len(servicer.batches)
+
+
 class WebUi:
     """What a browser does."""
 
@@ -260,13 +294,19 @@ class WebUi:
         with urllib.request.urlopen(f"{self._base}{path}", timeout=10) as answer:
             return answer.read().decode()
 
-    def post(self, path: str, **fields: str) -> dict:
+    def send(self, path: str, **fields: str) -> str:
         data = urllib.parse.urlencode(fields).encode()
         with urllib.request.urlopen(f"{self._base}{path}", data=data, timeout=20) as answer:
-            return json.load(answer)
+            return answer.read().decode()
+
+    def post(self, path: str, **fields: str) -> dict:
+        return json.loads(self.send(path, **fields))
 
     def swarm(self, **fields: str) -> dict:
         return self.post("/swarm", **{"user_count": "2", "spawn_rate": "2", **fields})
+
+    def state(self) -> str:
+        return json.loads(self.get("/stats/requests"))["state"]
 
     def comes_up(self) -> bool:
         try:
@@ -295,6 +335,7 @@ def test_the_web_ui_changes_what_is_sent_and_shows_the_figures(processes):
             ("batch_size", "9"): f"{MODEL} takes at most 8 images a request; --batch-size is too large",
             ("model", "EfficientNetB4"): "EfficientNetB4 is UNAVAILABLE; load it first",
             ("host", "127.0.0.1:1"): "127.0.0.1:1: no server listens there (connection refused)",
+            ("images", "README.md"): "README.md is not a folder; give --images a folder of pictures",
         }
         for (field, value), message in refusals.items():
             answer = ui.swarm(**{field: value})
@@ -312,6 +353,16 @@ def test_the_web_ui_changes_what_is_sent_and_shows_the_figures(processes):
         (stopped,) = json.loads(ui.get("/images/json"))
         assert stopped["requests"] == len(servicer.batches)
         assert ui.get("/images/csv").splitlines()[1].startswith(f"{MODEL} batch 8,{stopped['requests']},")
+
+        servicer.batches.clear()
+        assert ui.swarm(batch_size="4")["success"]
+        time.sleep(4)  # workers report every three seconds
+        ui.send("/stats/reset")
+        begun = len(servicer.batches)
+        time.sleep(1)
+        ui.post("/stop")
+        (row,) = json.loads(ui.get("/images/json"))
+        assert 10 < row["requests"] <= len(servicer.batches) - begun + 4  # those under way at the time count
 
         servicer.batches.clear()
         wait_until(lambda: not processes or json.loads(ui.get("/worker-count"))["worker_count"] == 2)

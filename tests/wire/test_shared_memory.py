@@ -151,9 +151,9 @@ def test_a_client_without_shared_memory_gets_by(
     assert not service.asked("SystemSharedMemoryRegister")
 
 
+@pytest.mark.usefixtures("mapped")
 def test_what_has_no_room_goes_over_the_connection(
     service: Service,
-    mapped: Mapped,
     connect: Connect,
     url: str,
     monkeypatch: pytest.MonkeyPatch,
