@@ -138,7 +138,11 @@ def _cost_round(url: str) -> Iterator[Cost]:
 
 def _told(module: str, *arguments: object) -> dict[str, float]:
     done = subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)], stdout=subprocess.PIPE, text=True, check=True
+        [sys.executable, "-m", module, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=300,
     )
     told: dict[str, float] = json.loads(done.stdout)
     return told

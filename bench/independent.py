@@ -26,7 +26,7 @@ def main() -> None:
     url, model, batch, users, warm_up_s, measured_s, *paths = sys.argv[1:]
     pictures = [Path(path).read_bytes() for path in paths]
     ended: list[tuple[float, float]] = []
-    connected = threading.Barrier(int(users))
+    connected = threading.Barrier(int(users), timeout=60)
 
     def user(number: int) -> None:
         requests = _requests(pictures, int(batch), number)

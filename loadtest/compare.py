@@ -44,6 +44,8 @@ class Change:
         before, after = self.images_per_s
         if not before or not after:
             return "fails" if before else "answers again" if after else "fails, as before"
+        if self.noise is None:
+            return "unclear"
         marks = {
             "faster": _beyond(self.throughput_ratio, self.noise) > 0 or _beyond(self.latency_ratio, self.noise) < 0,
             "slower": _beyond(self.throughput_ratio, self.noise) < 0 or _beyond(self.latency_ratio, self.noise) > 0,
@@ -77,6 +79,8 @@ def _doubts(first: Cell, second: Cell) -> Iterator[str]:
         yield from (f"{which} {doubt}" for doubt in cell.doubts)
         if cell.failures:
             yield f"{which} with failures"
+        if cell.other_requests:
+            yield f"{which} beside other requests"
     if first.synthetic != second.synthetic:
         yield f"{'first' if first.synthetic else 'second'} with synthetic weights"
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from loadtest.cell import Cell, Generator, SizeClass
 from loadtest.measure import Measurement, is_saturated, is_stable, per_window
-from loadtest.samples import IN_FLIGHT_LIMIT, NOT_SENT, Latency, Window, answered, failure_kinds, latency, percentiles
-from loadtest.serverview import Parts, Seen, seen
+from loadtest.samples import NOT_SENT, Latency, Sample, Window, answered, failure_kinds, latency, percentiles
+from loadtest.serverview import Ensembles, Parts, Seen, seen
 
 #: A generator that is busier than this, in per cent of a core, may have been the limit itself.
 _BUSY_PERCENT = 80.0
@@ -20,10 +20,14 @@ _DELAY_MS = 1.0
 
 @dataclass(frozen=True)
 class Subject:
-    """What was measured: whether its weights are random, the models it consists of, the names of size classes."""
+    """What was measured: whether its weights are random, the models it consists of, the names of size classes.
+
+    `ensembles` are all of the server's.
+    """
 
     synthetic: bool
     parts: Parts
+    ensembles: Ensembles = field(default_factory=dict)
     size_classes: Sequence[str] = ()
     hardware: Mapping[str, float] | None = None
 
@@ -34,7 +38,7 @@ def cell_of(measurement: Measurement, subject: Subject) -> Cell:
     images_per_s, averages = per_window(measurement)
     kinds = failure_kinds(whole.samples)
     found = latency(whole.samples)
-    server = seen(*measurement.counted, subject.parts)
+    server = seen(*measurement.counted, subject.parts, subject.ensembles)
     generator = _generator(measurement, found)
     return Cell(
         model=workload.model,
@@ -62,7 +66,7 @@ def cell_of(measurement: Measurement, subject: Subject) -> Cell:
         server_total_ms=server.total_ms if server else None,
         outside_ms=_outside_ms(measurement, server),
         batch_sizes={str(size): count for size, count in server.batch_sizes.items()} if server else {},
-        other_requests=_others(server.requests, len(whole.ended)) if server else 0,
+        other_requests=_others(server.requests, whole.ended) if server else 0,
         hardware=subject.hardware,
         by_size=_by_size(whole, workload.batch_size, subject.size_classes),
     )
@@ -93,12 +97,12 @@ def _by_size(whole: Window, batch_size: int, names: Sequence[str]) -> dict[str, 
     return found
 
 
-def _others(counted: int, ours: int) -> int:
+def _others(counted: int, ended: Sequence[Sample]) -> int:
     """Requests that weren't ours; a few may have been counted on the other side of a boundary.
 
     Ours are also those that failed: the server may answer a request that nobody waits for any more.
     """
-    others = counted - ours
+    others = counted - sum(sample.error != NOT_SENT for sample in ended)
     return others if others > max(10, 0.05 * counted) else 0
 
 
@@ -111,8 +115,6 @@ def _generator(measurement: Measurement, found: Latency | None) -> Generator:
         (late_ms,) = percentiles([1000 * sample.late_s for sample in measurement.whole.samples], (99,))
     cpu_percent = max(told.cpu_percent(begin_s, end_s) for told in measurement.told)
     reasons = sorted({warning for told in measurement.told for warning in told.warnings})
-    if unsent := sum(sample.error == NOT_SENT for sample in measurement.whole.samples):
-        reasons.append(f"{unsent} requests weren't sent, because {IN_FLIGHT_LIMIT} were under way")
     if cpu_percent > _BUSY_PERCENT:
         reasons.append(f"it used {cpu_percent:.0f} % of a core")
     if found and (idle := _between(measurement, found)) > _SHARE:

@@ -17,6 +17,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Iterable
 from typing import Any
 
 import gevent
@@ -96,11 +97,14 @@ class Generator:
         self._ending = self._ending or gevent.spawn(self._end, runner)
 
     def _end(self, runner: Any) -> None:
-        runner.quit()
-        self._running = False  # a report that is being sent is sent to its end
-        gevent.joinall(self._watchers)
-        self._environment = self._ending = None
-        self._report(ended=True)  # the next order may come while it is sent
+        try:
+            runner.quit()
+            self._running = False  # a report that is being sent is sent to its end
+            gevent.joinall(self._watchers)
+            self._environment = self._ending = None
+            self._report(ended=True)  # the next order may come while it is sent
+        except Exception:  # noqa: BLE001
+            _tell_error(self.frames)
 
     def _keep(self, context: dict[str, Any], **_: Any) -> None:
         self._samples.append(context["sample"])
@@ -111,13 +115,12 @@ class Generator:
             gevent.sleep(REPORT_S)
 
     def _report(self, *, ended: bool) -> None:
+        now_s = time.perf_counter()
+        greenlets = [] if ended else self._environment.runner.user_greenlets
+        settled_s = min([now_s, *(user.settled_s for user in _open_users(greenlets))])
         samples, self._samples = self._samples, []
         lags_s, self._lags_s = self._lags_s, []
         warnings, self.heard.warnings = self.heard.warnings, []
-        now_s = time.perf_counter()
-        greenlets = [] if ended else self._environment.runner.user_greenlets
-        users = [each for each in greenlets if _is_open(each)]
-        settled_s = min([now_s, *(each.args[0].settled_s for each in users)])
         try:
             self.frames.send(
                 now_s=now_s,
@@ -138,9 +141,15 @@ class Generator:
             self._lags_s.append(time.perf_counter() - due_s)
 
 
-def _is_open(greenlet: Any) -> bool:
-    """True for a user of an open loop whose schedule has begun."""
-    return isinstance(greenlet.args[0], OpenLoopUser) and hasattr(greenlet.args[0], "_pool")
+def _open_users(greenlets: Iterable[Any]) -> list[OpenLoopUser]:
+    """Users of an open loop whose schedule has begun; a greenlet that has ended has no arguments any more."""
+    users = [each.args[0] for each in greenlets if each.args]
+    return [user for user in users if isinstance(user, OpenLoopUser) and hasattr(user, "_pool")]
+
+
+def _tell_error(frames: Frames) -> None:
+    """Of the exception that is being handled, one line, which the sweep says."""
+    frames.send(error=traceback.format_exc().strip().splitlines()[-1])
 
 
 def main() -> None:
@@ -149,8 +158,8 @@ def main() -> None:
     frames = Frames(socket.socket(fileno=int(sys.argv[1])))
     try:
         Generator(frames).obey()
-    except Exception:  # noqa: BLE001  the sweep says it in one line
-        frames.send(error=traceback.format_exc().strip().splitlines()[-1])
+    except Exception:  # noqa: BLE001
+        _tell_error(frames)
 
 
 if __name__ == "__main__":

@@ -45,18 +45,26 @@ def metrics_url(url: str) -> str:
 
 
 class Gauging:
-    """Reads the metrics once a second; a context. Without a metrics endpoint it has nothing to say.
+    """Reads the metrics once a second; a context. Without a metrics endpoint it has nothing to say."""
 
-    One that is `required` is read at once: LoadTestError if it can't be.
-    """
-
-    def __init__(self, url: str, every_s: float = _EVERY_S, *, required: bool = False) -> None:
+    def __init__(self, url: str, every_s: float = _EVERY_S) -> None:
         self._url = url
-        self._required = required
         self._every_s = every_s
         self._marks: list[Mark] = []
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._read_on, daemon=True)
+
+    def check(self) -> None:
+        """LoadTestError unless Triton's metrics are there."""
+        try:
+            with _session() as session:
+                found = self._read(session)
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise LoadTestError(f"--metrics-url {self._url}: nobody answers there") from error
+        except (requests.RequestException, ValueError) as error:
+            raise LoadTestError(f"--metrics-url {self._url} has no metrics ({error})") from error
+        if not found:
+            raise LoadTestError(f"--metrics-url {self._url} has metrics, but none of Triton's CPU or GPU")
 
     def average(self, begin_s: float, end_s: float) -> Gauges | None:
         """Each gauge's average between two points in time; None if nothing was read."""
@@ -65,12 +73,6 @@ class Gauging:
         return {name: _mean([found[name] for found in marks if name in found]) for name in names} or None
 
     def __enter__(self) -> Gauging:
-        if self._required:
-            with _session() as session:
-                try:
-                    self._read(session)
-                except (requests.RequestException, ValueError) as error:
-                    raise LoadTestError(f"--metrics-url {self._url} can't be read ({error})") from error
         self._thread.start()
         return self
 
@@ -84,13 +86,13 @@ class Gauging:
         with _session() as session:
             while not self._over.is_set():
                 with suppress(requests.RequestException, ValueError):  # busy, or there is none
-                    self._read(session)
+                    self._marks.append((time.perf_counter(), self._read(session)))
                 self._over.wait(self._every_s)
 
-    def _read(self, session: requests.Session) -> None:
+    def _read(self, session: requests.Session) -> Gauges:
         page = session.get(self._url, timeout=_TIMEOUT_S)
         page.raise_for_status()
-        self._marks.append((time.perf_counter(), gauges(page.text)))
+        return gauges(page.text)
 
 
 def _session() -> requests.Session:

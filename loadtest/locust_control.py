@@ -42,6 +42,7 @@ class Control:
             self._runner.register_message(_REFUSED, lambda msg, **_: self._leave(msg.data["message"]))
             self._runner.register_message(_FINISHED, lambda msg, **_: self._finished.add(msg.node_id))
             environment.events.test_stopping.add_listener(self._await_workers)
+            self._start, self._runner.start = self._runner.start, self._start_users
         environment.events.test_start.add_listener(self._begin)
 
     def refuse(self, message: str) -> None:
@@ -64,7 +65,11 @@ class Control:
 
     def _begin(self, **_: Any) -> None:
         self._refused = False
+
+    def _start_users(self, *arguments: Any, **named: Any) -> None:
+        """Master: Locust's own start, also of more users in a test that runs, in a greenlet that can be ended."""
         self._starting = gevent.getcurrent()
+        self._start(*arguments, **named)
 
     def _leave(self, message: str) -> None:
         if self._refused:

@@ -125,11 +125,12 @@ class Figures:
         events.request.add_listener(self.count)
         if options.worker:
             events.report_to_master.add_listener(self._report)
+            events.test_start.add_listener(lambda **_: self._begin_epoch(getattr(options, _EPOCH, 0)))
             environment.runner.register_message(_RESET, lambda msg, **_: self._begin_epoch(msg.data["epoch"]))
             return
         if options.master:
             events.worker_report.add_listener(self._take)
-            self._tell_workers = lambda: environment.runner.send_message(_RESET, {"epoch": self._epoch})
+            self._tell_workers = lambda: self._tell(environment)
         events.test_start.add_listener(lambda **_: self.reset())
         events.reset_stats.add_listener(lambda **_: self.reset())
         if environment.reset_stats:
@@ -153,6 +154,11 @@ class Figures:
         self._begin_epoch(self._epoch + 1)
         self._tell_workers()
 
+    def _tell(self, environment: Any) -> None:
+        """Workers that run are told at once, others with the options when they start users."""
+        setattr(environment.parsed_options, _EPOCH, self._epoch)
+        environment.runner.send_message(_RESET, {"epoch": self._epoch})
+
     def _begin_epoch(self, number: int) -> None:
         self._epoch = number
         self._records.clear()
@@ -174,7 +180,7 @@ class Figures:
             return
         ahead_s = min(self._ahead_s.get(client_id, inf), time.perf_counter() - data[_SENT])
         self._ahead_s[client_id] = ahead_s
-        if data.get(_EPOCH, 0) not in (0, self._epoch):  # 0: the worker came after the last beginning
+        if data[_EPOCH] != self._epoch:
             return
         for name, message in data[KEY].items():
             self._records[name].add(message, data[_SENT] + ahead_s)

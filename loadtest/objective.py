@@ -14,11 +14,12 @@ from loadtest.timing import AGREEING
 RESOLUTION = 1.05
 #: A server that breaks it at this share of the rate at which one user is served isn't asked for less: hardly any
 #: request waits for another then.
-LEAST_SHARE = 1 / 16
+LEAST_SHARE = 1 / 20
 #: Rates that are tried at most.
 MOST_PROBES = 16
 #: A rate's windows have at least so many requests: the 99th percentile of three is then the third largest latency.
 MIN_REQUESTS = 100
+_ABOUT = 0.9
 
 
 class Measure(Protocol):
@@ -48,14 +49,19 @@ def holds(cell: Cell, target: Target) -> bool:
 
 
 def suffices(cell: Cell) -> bool:
-    """True if a cell has as many requests as the search would give it; of a closed loop only the median is asked."""
-    return cell.users is not None or cell.requests >= AGREEING * MIN_REQUESTS
+    """True if a cell has about as many requests as the search would give it; of a closed loop the median is enough."""
+    return cell.users is not None or cell.requests >= _ABOUT * AGREEING * MIN_REQUESTS
+
+
+def _overwhelmed(cell: Cell) -> bool:
+    return cell.rate_per_s is not None and cell.requests_per_s < _ABOUT * cell.rate_per_s
 
 
 def search(target: Target, measure: Measure, arrivals: Arrivals = "constant") -> Found:
     """Try one user, then rates from half of what that one gets on, doubled until one breaks it, then halves between.
 
-    A rate that breaks it is tried once more before it counts: one hiccup of a machine isn't what a server can do.
+    A rate that breaks it is tried once more before it counts, unless far less than that was answered: one hiccup of a
+    machine isn't what a server can do.
     One that breaks it because the generator was the limit bounds the search, too; its cell is marked.
     """
     alone = measure(Load(users=1), anew=False)
@@ -70,7 +76,7 @@ def search(target: Target, measure: Measure, arrivals: Arrivals = "constant") ->
             break
         load = Load(rate_per_s=_rounded(rate_per_s), arrivals=arrivals)
         cell = measure(load, anew=False)
-        if not holds(cell, target) and not cell.saturated:
+        if not holds(cell, target) and not _overwhelmed(cell):
             cell = measure(load, anew=True)
         if holds(cell, target):
             low = cell.rate_per_s

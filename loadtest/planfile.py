@@ -6,7 +6,7 @@ Paths in it are relative to the file's own folder.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,26 +30,34 @@ def read(context: click.Context, _parameter: click.Parameter, path: Path | None)
         content = read_toml(path)
     except LoadTestError as error:
         raise click.BadParameter(str(error)) from error
-    options = _options(context.command)
     found = {}
-    for name, value in content.items():
-        option = options.get(name.replace("_", "-"))
-        if option is None:
-            raise click.BadParameter(f"{path} has {name!r}; it may have {', '.join(sorted(options))}")
+    for option, value in _known(context.command, content, path):
         if value in ([], {}):
-            raise click.BadParameter(f"{path} has no value for {name!r}; give one, or leave it out for the default")
-        found[option.name or name] = _as_typed(option, value, path.parent)
+            raise click.BadParameter(f"{path} has no value for {_name(option)!r}; give one, or leave it out")
+        found[option.name or ""] = _as_typed(option, value, path.parent)
     context.default_map = found
     return path
 
 
-def _options(command: click.Command) -> dict[str, click.Option]:
-    """By their names without dashes, as the file has them."""
-    return {
-        option.opts[0].removeprefix("--"): option
-        for option in command.params
-        if isinstance(option, click.Option) and option.opts[0].removeprefix("--") not in _NOT_KEPT
-    }
+def _options(command: click.Command) -> list[click.Option]:
+    """Those that the file has."""
+    options = (option for option in command.params if isinstance(option, click.Option))
+    return [option for option in options if _name(option) not in _NOT_KEPT]
+
+
+def _name(option: click.Option) -> str:
+    """As the file has it: without dashes in front."""
+    return option.opts[0].removeprefix("--")
+
+
+def _known(command: click.Command, content: Mapping[str, Any], path: Path) -> Iterator[tuple[click.Option, Any]]:
+    """The file's options with their values; click.BadParameter if it has others."""
+    options = {_name(option): option for option in _options(command)}
+    for name, value in content.items():
+        option = options.get(name.replace("_", "-"))
+        if option is None:
+            raise click.BadParameter(f"{path} has {name!r}; it may have {', '.join(sorted(options))}")
+        yield option, value
 
 
 def _as_typed(option: click.Option, value: Any, folder: Path) -> Any:
@@ -62,24 +70,36 @@ def _as_typed(option: click.Option, value: Any, folder: Path) -> Any:
 def text(command: click.Command, values: Mapping[str, Any], folder: Path, *, resumed: bool = False) -> str:
     """The file's content for these options in this folder; those that are None or empty are left out.
 
-    Lists of a sweep that is `resumed` go on those of the file that is there: it is all that the results are of.
+    Lists of a sweep that is `resumed` go on those of the file that is there, and what it doesn't say is as there: it is
+    all that the results are of. LoadTestError if its rates would arrive in another way.
     """
-    before = read_toml(folder / FILE) if resumed and (folder / FILE).is_file() else {}
+    path = folder / FILE
+    before: dict[str, Any] = {}
+    if resumed and path.is_file():
+        before = {_name(option): value for option, value in _known(command, read_toml(path), path)}
     document = tomlkit.document()
     document.add(
         tomlkit.comment("What results.json is of; again: python -m loadtest.sweep --plan sweep.toml --out DIR")
     )
-    for name, option in _options(command).items():
-        value = values.get(option.name or name)
-        if value == ():
-            value = tuple(before.get(name, ()))
-        if value is None or value == () or (isinstance(value, Path) and value == option.default):
-            continue  # a path of the project's own is another one on another machine
+    for option in _options(command):
+        name = _name(option)
+        value = values.get(option.name or "")
         if isinstance(value, tuple):
-            document.add(name, list(dict.fromkeys([*before.get(name, ()), *value])))
-        else:
-            document.add(name, _plain(value, folder))
+            value = _joined(before.get(name, ()), value)
+        if name == "arrivals" and before.get("rates") and value != before.get(name, option.default):
+            raise LoadTestError(f"{path} has rates with other arrivals than {value}; give --out another folder")
+        if value is None:
+            value = before.get(name)
+        if value is None or value == [] or (isinstance(value, Path) and value == option.default):
+            continue  # a path of the project's own is another one on another machine
+        document.add(name, _plain(value, folder))
     return tomlkit.dumps(document)
+
+
+def _joined(before: Any, now: Iterable[Any]) -> list[Any]:
+    """Both lists, each value once."""
+    every = [*(before if isinstance(before, (list, tuple)) else [before]), *now]
+    return list({f"{each:g}" if isinstance(each, (int, float)) else each: each for each in every}.values())
 
 
 def _plain(value: Any, folder: Path) -> Any:
@@ -87,4 +107,4 @@ def _plain(value: Any, folder: Path) -> Any:
         return os.path.relpath(value, folder)
     if isinstance(value, dict):
         return ",".join(f"{name}={share:g}" for name, share in value.items())
-    return value if isinstance(value, (bool, int, float)) else str(value)
+    return value if isinstance(value, (bool, int, float, list)) else str(value)

@@ -52,6 +52,7 @@ class Sweep:
         subject = Subject(
             synthetic=planned.model.synthetic,
             parts=_asked(planned),
+            ensembles=self.server.ensembles,
             size_classes=SIZE_CLASSES if planned.workload.input.startswith("encoded") else (),
             hardware=self.gauging.average(begin.at_s, end.at_s),
         )
@@ -102,7 +103,9 @@ def _asked(planned: Planned) -> Parts:
 
 def _told(workload: Workload, target: Target, found: objective.Found) -> str:
     what = f"{workload.model}, batch {workload.batch_size}: {target.quantile} of {target.limit_ms:g} ms"
+    if found.broken_per_s is None and found.holds_per_s is None:
+        return f"{what} isn't held by one user alone"
     if found.holds_per_s is None:
-        return f"{what} isn't held at any rate"
+        return f"{what} isn't held at {found.broken_per_s:g} requests/s, nor above"
     images_per_s = found.holds_per_s * workload.batch_size
     return f"{what} is held up to {found.holds_per_s:g} requests/s ({images_per_s:g} images/s)"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from loadtest.cell import SERVER_STEPS
-from tritonclas import AccessDenied, ModelServer, ModelStatistics, TritonClasError
-from tritonclas.served import is_part
+from tritonclas import ModelServer, ModelStatistics, TritonClasError
+
+Ensembles = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,13 @@ class Seen:
 
 
 class ServerView:
-    """Asks a server for its statistics."""
+    """Asks a server for its statistics. `ensembles` are the models of which its ensembles consist, by their names."""
 
     def __init__(self, server: ModelServer) -> None:
         self._server = server
+        self.ensembles: Ensembles = {}
+        with suppress(TritonClasError):
+            self.ensembles = {status.name: _steps(server, status.name) for status in server.models() if status.ready}
 
     def snapshot(self) -> Snapshot:
         """The counters of now; none of them if the server doesn't tell."""
@@ -62,13 +67,15 @@ class ServerView:
         """Whether the server answers at all."""
         try:
             return self._server.live()
-        except AccessDenied:
-            return True  # an answer, too
         except TritonClasError:
-            return False
+            return True  # an answer, too
 
 
-def seen(begin: Snapshot, end: Snapshot, parts: Parts) -> Seen | None:
+def _steps(server: ModelServer, model: str) -> list[str]:
+    return [step["model_name"] for step in server.config(model).get("ensemble_scheduling", {}).get("step", ())]
+
+
+def seen(begin: Snapshot, end: Snapshot, parts: Parts, ensembles: Ensembles) -> Seen | None:
     """What the server did in between; None if it doesn't tell, or was started anew, or did nothing."""
     names = [name for name in (parts.asked, parts.network, parts.preprocessing) if name]
     if any(name not in each.counters for name in names for each in (begin, end)):
@@ -84,18 +91,21 @@ def seen(begin: Snapshot, end: Snapshot, parts: Parts) -> Seen | None:
         steps["preprocess"] = sum(before.average_ms(name) for name in _COMPUTE)
     steps["network_queue"] = network.average_ms("queue_s")
     steps.update({name.removesuffix("_s"): network.average_ms(name) for name in _COMPUTE})
-    return Seen(steps, asked.average_ms("success_s"), _requests(begin, end, parts), network.batch_sizes)
+    return Seen(steps, asked.average_ms("success_s"), _requests(begin, end, ensembles), network.batch_sizes)
 
 
-def _requests(begin: Snapshot, end: Snapshot, parts: Parts) -> int:
-    """Requests from outside: an ensemble's are its networks', too, and are counted once."""
+def _requests(begin: Snapshot, end: Snapshot, ensembles: Ensembles) -> int:
+    """Requests from outside: those to a model without those that came through ensembles."""
     grown = {
         name: max(0, after.successes - begin.counters[name].successes)
         for name, after in end.counters.items()
         if name in begin.counters
     }
-    elsewhere = (name for name in grown if not is_part(name) and name not in (parts.asked, parts.network))
-    return max(grown[parts.asked], grown[parts.network]) + sum(grown[name] for name in elsewhere)
+    inside: Counter[str] = Counter()
+    for ensemble, steps in ensembles.items():
+        for step in steps:
+            inside[step] += grown.get(ensemble, 0)
+    return sum(max(0, count - inside[name]) for name, count in grown.items())
 
 
 _COMPUTE = ("compute_input_s", "compute_infer_s", "compute_output_s")

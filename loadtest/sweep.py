@@ -61,21 +61,28 @@ def main(**values: Any) -> None:
         models = [examine(server, material.probe(name)) for name in options.models]
         check_batch_sizes(models, options.batch_sizes)
         check_writable(options.out)
+        gauging = Gauging(options.metrics_url or metrics_url(options.url))
+        if options.metrics_url:
+            gauging.check()
         templates = material.templates(models)
         check_shared_memory(templates.values())
         header = header_of(options, version, material, models)
         results = kept(options, header) if options.resume else Results(header)
         asked = click.get_current_context().params | {"users": options.closed_users}
-        write_whole(options.out / planfile.FILE, planfile.text(main, asked, options.out, resumed=options.resume))
-        measure_all(options, models, templates, results, ServerView(server))
+        plan_text = planfile.text(main, asked, options.out, resumed=bool(results.cells))
+        if not options.resume:
+            (options.out / FILE).unlink(missing_ok=True)  # else a resumed sweep would take it for its own
+        write_whole(options.out / planfile.FILE, plan_text)
+        measure_all(options, models, templates, results, ServerView(server), gauging)
 
 
-def measure_all(
+def measure_all(  # noqa: PLR0917
     options: Options,
     models: Sequence[Model],
     templates: Templates,
     results: Results,
     server: ServerView,
+    gauging: Gauging,
 ) -> None:
     """Measure what isn't among the results; LoadTestError if a cell had failures only."""
     known = {cell.key for cell in results.cells}
@@ -84,7 +91,6 @@ def measure_all(
     searches = _searches(options, models, templates, results)
     timing = options.timing
     expected_s = timing.expected_s * (len(left) + EXPECTED_PROBES * len(searches))
-    gauging = Gauging(options.metrics_url or metrics_url(options.url), required=options.metrics_url is not None)
     with Fleet(options.processes) as fleet, gauging, progress_bar(expected_s) as bar:
         sweep = Sweep(fleet, server, gauging, timing, bar, results, options.out)
         try:

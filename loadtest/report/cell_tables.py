@@ -85,6 +85,12 @@ def _failures(cell: Cell) -> str:
     return ", ".join(f"{kind} {count:,}" for kind, count in cell.failure_kinds.items())
 
 
+def _lowest_broken(each: Objective) -> Entry:
+    if each.broken_per_s is not None:
+        return number(each.broken_per_s)
+    return Entry("one user alone" if each.rate_per_s is None else "all held it", "missing")
+
+
 def objectives(runs: Sequence[Run]) -> Grid:
     """The highest rates that held what was asked for."""
     columns = (
@@ -102,7 +108,7 @@ def _objective(run: Run, each: Objective) -> tuple[Entry, ...]:
         words(f"{each.quantile} ≤ {each.limit_ms:g} ms"),
         *(number(each.rate_per_s) if each.rate_per_s is not None else Entry("none held it", "missing"),),
         number(each.images_per_s),
-        *(number(each.broken_per_s) if each.broken_per_s is not None else Entry("all held it", "missing"),),
+        _lowest_broken(each),
     )
 
 

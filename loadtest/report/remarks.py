@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from loadtest.cell import Cell
 from loadtest.report.runs import Run
+from loadtest.samples import IN_FLIGHT_LIMIT, NOT_SENT
 
 #: Signs in the tables of published figures, and what they mean.
 SYNTHETIC, END_TO_END, ONNX_RUNTIME, UNSTABLE, DISTURBED = "*", "†", "‡", "~", "!"
@@ -68,7 +69,7 @@ def _details(cell: Cell) -> dict[str, str]:
         "all failed": (cell.failed, failures),
         "failures": (cell.failures > 0 and not cell.failed, failures),
         "unstable": (cell.stable is False, _windows(cell)),
-        "saturated": (cell.saturated, f"answered {cell.requests_per_s:.1f} requests/s"),
+        "saturated": (cell.saturated, _saturated(cell)),
         "generator-bound": (bool(bound(cell)), "; ".join(bound(cell))),
         "other requests": (cell.other_requests > 0, f"{cell.other_requests:,} beside {cell.requests:,}"),
         "synthetic": (cell.synthetic, ""),
@@ -100,6 +101,12 @@ def failures_of(cell: Cell) -> str:
     """How many requests failed, and of what."""
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in cell.failure_kinds.items())
     return f"{cell.failures:,} of {cell.requests:,} requests failed" + (f" ({kinds})" if kinds else "")
+
+
+def _saturated(cell: Cell) -> str:
+    unsent = cell.failure_kinds.get(NOT_SENT, 0)
+    why = f", {unsent:,} weren't sent, as {IN_FLIGHT_LIMIT} a process were under way" if unsent else ""
+    return f"answered {cell.requests_per_s:.1f} requests/s{why}"
 
 
 def _windows(cell: Cell) -> str:

@@ -37,7 +37,7 @@ def parsed(words: list[str], variables: dict[str, str]) -> dict:
     return json.loads(done.stdout)
 
 
-def test_what_the_image_has_suffices_for_the_locustfile(tmp_path):
+def test_what_the_image_copies_suffices_for_the_locustfile(tmp_path):
     """The Dockerfile's own COPY lines, followed, and PYTHONPATH as it says."""
     lines = (FOLDER / "Dockerfile").read_text().splitlines()
     for *sources, target in (line.split()[1:] for line in lines if line.startswith("COPY")):
@@ -49,10 +49,13 @@ def test_what_the_image_has_suffices_for_the_locustfile(tmp_path):
                 shutil.copy(ROOT / source, tmp_path / target)
     (said,) = (line for line in lines if "PYTHONPATH=" in line)
     paths = said.partition("=")[2].replace("/app", str(tmp_path))
-    blocked = "import sys; sys.path = [each for each in sys.path if each != sys.argv[1]]; import loadtest.locustfile"
+    code = (
+        "import sys; sys.path = [each for each in sys.path if each not in sys.argv]; "
+        "import loadtest.locustfile, tritonclas; print(loadtest.__file__); print(tritonclas.__file__)"
+    )
 
     done = subprocess.run(
-        [sys.executable, "-c", f"{blocked}; print(loadtest.__file__)", str(ROOT)],
+        [sys.executable, "-c", code, str(ROOT), str(ROOT / "client")],
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"], "PYTHONPATH": paths},
         capture_output=True,
@@ -61,7 +64,7 @@ def test_what_the_image_has_suffices_for_the_locustfile(tmp_path):
     )
 
     assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip()).is_relative_to(tmp_path)
+    assert all(Path(each).is_relative_to(tmp_path) for each in done.stdout.split())
 
 
 def load(path: Path) -> Any:

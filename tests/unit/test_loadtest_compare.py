@@ -65,13 +65,13 @@ def test_a_window_without_an_answer_leaves_nothing_to_be_told_from_noise():
 
     found = change(STEADY, hung)
 
-    assert (found.noise, found.verdict) == (None, "same")
+    assert (found.noise, found.verdict) == (None, "unclear")
 
 
 def test_what_makes_a_cell_doubtful_is_named():
     second = replace(STEADY, stable=False, saturated=True, generator=Generator(cpu_percent=99.0, bound=("it was",)))
 
-    found = change(STEADY, replace(second, failures=3, synthetic=not STEADY.synthetic))
+    found = change(STEADY, replace(second, failures=3, other_requests=5, synthetic=not STEADY.synthetic))
 
     weights = "second" if not STEADY.synthetic else "first"
     assert [each for each in found.doubts if each != "first with failures"] == [
@@ -79,6 +79,7 @@ def test_what_makes_a_cell_doubtful_is_named():
         "second saturated",
         "second generator-bound",
         "second with failures",
+        "second beside other requests",
         f"{weights} with synthetic weights",
     ]
 

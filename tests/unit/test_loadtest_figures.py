@@ -9,12 +9,14 @@ from loadtest.fleet import Told
 from loadtest.load import Load
 from loadtest.measure import Measurement
 from loadtest.samples import NOT_SENT, Sample
-from loadtest.serverview import Parts, Snapshot
+from loadtest.serverview import Snapshot
 from loadtest.workload import Workload
 from tests.unit import test_loadtest_serverview as serverview
 
 WORKLOAD = Workload("localhost:8001", "A", 4, (b"",))
-SUBJECT = Subject(synthetic=True, parts=Parts("A", "A_net", "preprocess_a"), size_classes=("small", "large"))
+SUBJECT = Subject(
+    synthetic=True, parts=serverview.PARTS, ensembles=serverview.ENSEMBLES, size_classes=("small", "large")
+)
 WINDOWS = 4  # of a second each, after a second of warm-up
 
 
@@ -114,14 +116,24 @@ def test_a_server_that_answers_at_half_the_rate_is_saturated():
     assert found.requests_per_s == pytest.approx(10, rel=0.05)
 
 
-def test_requests_that_werent_sent_are_saturation_and_the_generators_limit():
+def test_requests_that_werent_sent_are_saturation():
     samples = due()
     samples[50] = samples[50]._replace(error=NOT_SENT)
 
-    found = cell(samples, Load(rate_per_s=20.0))
+    assert cell(samples, Load(rate_per_s=20.0)).saturated
 
-    assert found.saturated
-    assert found.bound == ("1 requests weren't sent, because 512 were under way",)
+
+def test_others_requests_are_seen_beside_our_own_that_werent_sent():
+    samples = [each._replace(error=NOT_SENT) if at % 2 else each for at, each in enumerate(due())]
+    steps = (serverview.ENSEMBLE, serverview.NETWORK, serverview.PREPROCESSING)
+    boundaries = [
+        serverview.snapshot(1.0 + at, *(serverview.later(each, 30 * at, 2.0) for each in steps))
+        for at in range(WINDOWS + 1)
+    ]
+
+    found = cell_of(Measurement(WORKLOAD, Load(rate_per_s=20.0), 0.0, samples, boundaries, [told(samples)]), SUBJECT)
+
+    assert found.other_requests == 3 * (30 - 10)
 
 
 def test_a_server_that_is_a_little_too_slow_is_saturated():

@@ -33,7 +33,7 @@ class Queue:
         cell = self._measured(load)
         if load.rate_per_s and load.rate_per_s in self.hiccups and not anew:
             self.hiccups.remove(load.rate_per_s)
-            return replace(cell, latency_ms=replace(cell.latency_ms, p99=1000.0))
+            return replace(cell, saturated=True, latency_ms=replace(cell.latency_ms, p99=1000.0))
         return cell
 
     def _measured(self, load: Load) -> Cell:
@@ -92,7 +92,7 @@ def test_a_server_that_breaks_it_at_any_rate_isnt_asked_for_ever():
     found = search(P99, queue)
 
     assert found.holds_per_s is None
-    assert found.broken_per_s == min(queue.tried) >= 100.0 / 16
+    assert found.broken_per_s == min(queue.tried) >= 100.0 / 20
 
 
 def test_an_objective_that_one_user_breaks_isnt_held_by_any_rate():
@@ -102,7 +102,7 @@ def test_an_objective_that_one_user_breaks_isnt_held_by_any_rate():
 
 
 def test_what_is_known_of_a_rate_suffices_if_it_has_the_searchs_requests():
-    few = replace(CELL, users=None, rate_per_s=10.0, requests=299)
+    few = replace(CELL, users=None, rate_per_s=10.0, requests=250)
 
     assert not suffices(few)
     assert suffices(replace(few, requests=300))

@@ -64,6 +64,21 @@ def test_a_sweep_that_goes_on_with_more_is_all_of_it(tmp_path):
     assert (content["models"], content["users"], content["rates"]) == (["A", "B", "C"], [1, 2, 4], [5.0])
 
 
+def test_what_a_resumed_sweep_doesnt_say_is_as_before(tmp_path):
+    (tmp_path / "sweep.toml").write_text(
+        'url = "t4:8001"\nmodels = "A"\nbatch_sizes = 4\nrates = [5]\nslo = "p99=50ms"\n'
+    )
+    again = ("--url", "t4:8001", "--models", "A,B", "--rates", "5,7.5", "--resume", "--out", tmp_path)
+
+    assert run(*again).exit_code == 0
+    content = tomlkit.parse((tmp_path / "sweep.toml").read_text())
+    other = run(*again, "--arrivals", "poisson")
+
+    assert (content["models"], content["batch-sizes"], content["rates"]) == (["A", "B"], [4, 1, 8], [5.0, 7.5])
+    assert content["slo"] == "p99=50ms"
+    assert "has rates with other arrivals than poisson; give --out another folder" in " ".join(other.output.split())
+
+
 def test_the_command_line_comes_before_the_file(tmp_path):
     file = tmp_path / "sweep.toml"
     file.write_text('url = "t4:8001"\nmodels = ["A"]\nbatch_sizes = [1, 8]\nusers = 4\n')

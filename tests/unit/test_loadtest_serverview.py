@@ -9,7 +9,7 @@ import pytest
 from loadtest.cell import SERVER_STEPS
 from loadtest.hardware import gauges, gpus_here, metrics_url
 from loadtest.serverview import Parts, ServerView, Snapshot, seen
-from tritonclas import ModelStatistics, ServerUnavailable
+from tritonclas import ModelStatistics, ServerOverloaded, ServerUnavailable
 
 ENSEMBLE = ModelStatistics(
     name="A",
@@ -35,8 +35,9 @@ NETWORK = replace(
     compute_output_s=0.05,
     batch_sizes={2: 10, 4: 20},
 )
-PREPROCESSING = replace(NETWORK, name="preprocess_a", queue_s=0.2, compute_infer_s=0.2)
-PARTS = Parts("A", "A_net", "preprocess_a")
+PREPROCESSING = replace(NETWORK, name="mine", queue_s=0.2, compute_infer_s=0.2)
+PARTS = Parts("A", "A_net", "mine")
+ENSEMBLES = {"A": ["mine", "A_net"]}
 
 
 def later(stats: ModelStatistics, requests: int, each_ms: float) -> ModelStatistics:
@@ -60,7 +61,7 @@ END = snapshot(10.0, later(ENSEMBLE, 20, 40.0), later(NETWORK, 20, 5.0), later(P
 
 
 def test_steps_are_averages_of_the_requests_in_between():
-    found = seen(BEGIN, END, PARTS)
+    found = seen(BEGIN, END, PARTS, ENSEMBLES)
 
     assert found is not None
     assert tuple(found.steps_ms) == SERVER_STEPS
@@ -70,7 +71,7 @@ def test_steps_are_averages_of_the_requests_in_between():
 
 
 def test_pixels_go_to_the_network_without_preprocessing():
-    found = seen(BEGIN, END, Parts("A_net", "A_net"))
+    found = seen(BEGIN, END, Parts("A_net", "A_net"), ENSEMBLES)
 
     assert found is not None
     assert (found.steps_ms["queue"], found.steps_ms["preprocess"]) == (0.0, 0.0)
@@ -87,40 +88,56 @@ def test_pixels_go_to_the_network_without_preprocessing():
     ],
 )
 def test_what_the_server_doesnt_tell_is_unknown(begin, end):
-    assert seen(begin, end, PARTS) is None
+    assert seen(begin, end, PARTS, ENSEMBLES) is None
 
 
-def test_requests_to_other_models_are_counted_and_an_ensembles_own_only_once():
-    others = [replace(ENSEMBLE, name=name) for name in ("B", "B_net")]
+def test_requests_from_outside_are_counted_once_whatever_models_are_called():
+    others = [replace(ENSEMBLE, name=name) for name in ("B", "first", "second", "third")]
     begin = snapshot(0.0, ENSEMBLE, NETWORK, PREPROCESSING, *others)
     end = snapshot(
         10.0,
         later(ENSEMBLE, 20, 40.0),
         later(NETWORK, 23, 5.0),  # three came as pixels
-        later(PREPROCESSING, 27, 2.0),
+        later(PREPROCESSING, 20, 2.0),
         *(later(each, 7, 40.0) for each in others),
     )
 
-    assert seen(begin, end, PARTS).requests == 20 + 3 + 7
+    for parts in (PARTS, Parts("A_net", "A_net")):
+        assert seen(begin, end, parts, ENSEMBLES | {"B": ["first", "second", "third"]}).requests == 20 + 3 + 7
+
+
+class Server:
+    """As much of one as is asked for statistics; busy at first."""
+
+    asked = 0
+    is_live = False
+
+    def models(self):
+        raise ServerUnavailable("no", model=None, endpoint="localhost:1", attempts=1)
+
+    def statistics(self):
+        self.asked += 1
+        if self.asked == 1:
+            raise ServerUnavailable("no", model=None, endpoint="localhost:1", attempts=1)
+        return [ENSEMBLE]
+
+    def live(self):
+        return self.is_live
 
 
 def test_a_server_that_doesnt_tell_once_may_do_so_again():
-    class Busy:
-        asked = 0
+    view = ServerView(Server())
 
-        def statistics(self):
-            self.asked += 1
-            if self.asked == 1:
-                raise ServerUnavailable("no", model=None, endpoint="localhost:1", attempts=1)
-            return [ENSEMBLE]
-
-        def live(self):
-            raise ServerUnavailable("no", model=None, endpoint="localhost:1", attempts=1)
-
-    view = ServerView(Busy())
-
+    assert view.ensembles == {}
     assert [view.snapshot().counters, view.snapshot().counters] == [{}, {"A": ENSEMBLE}]
-    assert not view.lives()
+
+
+def test_a_server_that_refuses_to_say_whether_it_lives_does():
+    class Throttled(Server):
+        def live(self):
+            raise ServerOverloaded("no", model=None, endpoint="localhost:1", attempts=1)
+
+    assert [ServerView(each).lives() for each in (Server(), Throttled())] == [False, True]
 
 
 METRICS = """\

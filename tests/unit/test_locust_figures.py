@@ -25,7 +25,7 @@ def figures_of(*messages: dict, now_s: float) -> Figures:
     figures = Figures()
     figures.attach(SimpleNamespace(events=events, parsed_options=options, reset_stats=False))
     for worker, message in enumerate(messages):
-        taken[0](client_id=str(worker), data={"batches": {NAME: message}, "batches_sent_s": now_s})
+        taken[0](client_id=str(worker), data={"batches": {NAME: message}, "batches_sent_s": now_s, "batches_epoch": 0})
     return figures
 
 
@@ -93,8 +93,22 @@ def test_a_report_that_comes_late_does_not_prolong_the_time(monkeypatch):
     early, late = counted([Sample(100.0, 101.0)]), counted([Sample(101.0, 102.0)])
     for record, sent_s, taken_s in ((early, 101.0, 501.0), (late, 102.0, 509.0)):  # 7 s late
         monkeypatch.setattr(time, "perf_counter", lambda taken_s=taken_s: taken_s)
-        figures._take(client_id="one", data={"batches": {NAME: record.message(sent_s)}, "batches_sent_s": sent_s})
+        message = {NAME: record.message(sent_s)}
+        figures._take(client_id="one", data={"batches": message, "batches_sent_s": sent_s, "batches_epoch": 0})
 
     (figure,) = figures.all()
 
     assert figure.requests_per_s == pytest.approx(1)
+
+
+def test_what_workers_counted_before_a_reset_doesnt_count():
+    now_s = time.perf_counter()
+    figures = Figures()
+    message = {NAME: counted([Sample(now_s - 2, now_s - 1)]).message(now_s)}
+    report = {"batches": message, "batches_sent_s": now_s}
+    figures.reset()
+
+    figures._take(client_id="one", data={**report, "batches_epoch": 0})
+    assert figures.all() == []
+    figures._take(client_id="one", data={**report, "batches_epoch": 1})
+    assert figures.all()[0].requests == 1

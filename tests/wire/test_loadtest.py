@@ -137,7 +137,10 @@ def test_the_highest_rate_that_holds_an_objective_is_found(tmp_path):
         ({"batch_sizes": "8,16"}, f"{MODEL} takes at most 8 images a request; --batch-sizes has 16"),
         ({"images": "loadtest"}, "loadtest holds no picture that can be read"),
         ({"out": "README.md"}, "README.md can't be written to"),
-        ({"metrics_url": "http://127.0.0.1:1/metrics"}, "--metrics-url http://127.0.0.1:1/metrics can't be read"),
+        (
+            {"metrics_url": "http://127.0.0.1:1/metrics"},
+            "--metrics-url http://127.0.0.1:1/metrics: nobody answers there",
+        ),
     ],
 )
 def test_mistakes_are_found_before_the_first_cell_and_told_in_one_line(tmp_path, options, message):

@@ -46,10 +46,12 @@ def sweeping(url: str, out, **options: str):
         process.communicate()
 
 
-def ended(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """What it said, once it has ended, which it must soon, and its generators with it."""
-    begin = time.monotonic()
+def stopped(process: subprocess.Popen[str], number: signal.Signals) -> tuple[str, str]:
+    """What it said, once it has ended after a signal as from a terminal, which it must soon, and its generators too."""
     generators = psutil.Process(process.pid).children()
+    assert generators
+    begin = time.monotonic()
+    os.killpg(process.pid, number)
     stdout, stderr = process.communicate(timeout=60)
     assert time.monotonic() - begin < SOON_S
     assert "Traceback" not in stderr
@@ -75,8 +77,7 @@ def test_what_was_measured_before_it_was_stopped_is_kept_and_reported(tmp_path, 
         wait_until(lambda: (MODEL, 8) in servicer.batches)
         servicer.hang = hang
         wait_until(lambda: is_quiet(servicer))
-        os.killpg(process.pid, stop)  # as a terminal does
-        stdout, stderr = ended(process)
+        stdout, stderr = stopped(process, stop)
 
     assert process.returncode == 130
     assert stderr.strip().endswith("interrupted; the same command with --resume goes on with what is left")
@@ -88,6 +89,22 @@ def is_quiet(servicer: SlowServicer) -> bool:
     before = len(servicer.batches)
     time.sleep(1)
     return len(servicer.batches) == before
+
+
+def test_a_sweep_that_replaces_another_and_is_stopped_leaves_none_of_its_cells(tmp_path):
+    servicer = HangingServicer(0.02)
+    with serving(servicer) as url:
+        with sweeping(url, tmp_path) as process:
+            process.communicate(timeout=60)
+        before = (tmp_path / "results.json").read_text()
+        servicer.hang = "all"
+        replacing = subprocess.Popen(command(url, out=str(tmp_path)), cwd=ROOT, start_new_session=True)
+        wait_until(lambda: not (tmp_path / "results.json").exists())
+        replacing.send_signal(signal.SIGTERM)
+        replacing.communicate(timeout=30)
+
+    assert len(before) > 1000
+    assert not (tmp_path / "results.json").exists()
 
 
 def test_a_generator_that_dies_ends_the_sweep_with_one_line(tmp_path):
