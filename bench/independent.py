@@ -1,4 +1,4 @@
-"""A load generator that shares nothing with the load test: threads and plain tritonclient, one prepared request each.
+"""A load generator that shares nothing with the load test: threads and plain tritonclient.
 
     python -m bench.independent URL MODEL BATCH USERS WARM_UP_S SECONDS PICTURE...
 
@@ -12,6 +12,7 @@ import statistics
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,16 +30,16 @@ def main() -> None:
     connected = threading.Barrier(int(users), timeout=60)
 
     def user(number: int) -> None:
-        requests = _requests(pictures, int(batch), number)
+        batches = _batches(pictures, int(batch), number)
         with triton.InferenceServerClient(url) as client:
-            _ask(client, model, next(requests))
+            _ask(client, model, next(batches))
             connected.wait()
             end_s = time.perf_counter() + float(warm_up_s) + float(measured_s)
-            for request in requests:
+            for files in batches:
                 sent_s = time.perf_counter()
                 if sent_s > end_s:
                     return
-                _ask(client, model, request)
+                _ask(client, model, files)
                 ended.append((time.perf_counter(), sent_s))
 
     threads = [threading.Thread(target=user, args=(number,)) for number in range(int(users))]
@@ -61,21 +62,18 @@ def main() -> None:
     )
 
 
-def _ask(client: triton.InferenceServerClient, model: str, request: triton.InferInput) -> None:
+def _ask(client: triton.InferenceServerClient, model: str, files: list[bytes]) -> None:
+    """As a client must: make the request of the files' contents, and read the answer."""
+    image = triton.InferInput("image", [len(files), 1], "BYTES")
+    image.set_data_from_numpy(np.array(files, dtype=np.object_).reshape(len(files), 1))
     outputs = [triton.InferRequestedOutput("probabilities")]
-    client.infer(model, [request], outputs=outputs).as_numpy("probabilities")
+    client.infer(model, [image], outputs=outputs).as_numpy("probabilities")
 
 
-def _requests(pictures: list[bytes], batch: int, number: int):  # type: ignore[no-untyped-def]
-    prepared = []
-    for first in range(len(pictures)):
-        files = [pictures[(first + place) % len(pictures)] for place in range(batch)]
-        request = triton.InferInput("image", [batch, 1], "BYTES")
-        request.set_data_from_numpy(np.array(files, dtype=np.object_).reshape(batch, 1))
-        prepared.append(request)
+def _batches(pictures: list[bytes], batch: int, number: int) -> Iterator[list[bytes]]:
     while True:
         number += 1
-        yield prepared[number % len(prepared)]
+        yield [pictures[(number + place) % len(pictures)] for place in range(batch)]
 
 
 if __name__ == "__main__":

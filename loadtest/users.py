@@ -11,6 +11,7 @@ import gevent
 from gevent.pool import Pool
 from greenlet import GreenletExit
 from locust import User, task
+from locust.user.task import LOCUST_STATE_STOPPING
 
 from loadtest.alarm import Alarm
 from loadtest.load import Load
@@ -78,10 +79,11 @@ class ClosedLoopUser(ClassifierUser):
     abstract = True
 
     @task  # type: ignore[untyped-decorator]
-    def classify_batch(self) -> None:
-        """Send one batch and take its answer."""
-        if not self.classify(next(self.batches), time.perf_counter()):
-            gevent.sleep(_AFTER_FAILURE_S)
+    def classify_batches(self) -> None:
+        """Send one batch after another until the user is to stop: between tasks Locust takes time for itself."""
+        while self._state != LOCUST_STATE_STOPPING:
+            if not self.classify(next(self.batches), time.perf_counter()):
+                gevent.sleep(_AFTER_FAILURE_S)
 
 
 class OpenLoopUser(ClassifierUser):
