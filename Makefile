@@ -27,6 +27,9 @@ quickstart: $(INSTALLED)  ## Populate, serve, classify the example pictures, loa
 test: $(INSTALLED)  ## Run all tests: unit, wire, and on a real Triton
 	@$(BIN)/python -m pytest
 
+slowtest: $(INSTALLED)  ## Run the tests that make test leaves out because they take long (3 minutes)
+	@$(BIN)/python -m pytest -m slow
+
 zoo: $(INSTALLED)  ## Take every model the whole way, measure, and write docs/zoo.md (an hour)
 	@$(BIN)/python -m scripts.zoo --out docs
 
@@ -49,4 +52,4 @@ lock:  ## Resolve the locked versions anew (needs uv)
 clean:  ## Remove what was installed and built; weights stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist reports
 
-.PHONY: help setup quickstart test zoo bench check wheel lock clean
+.PHONY: help setup quickstart test slowtest zoo bench check wheel lock clean

@@ -49,6 +49,7 @@ def test_quickstart(command, tmp_path):
     assert "| 3.40 |" in report  # EfficientNetB0, batch size 1, T4, FP16, as published
 
 
+@pytest.mark.slow
 def test_without_the_official_weights_it_says_so(repository, tmp_path):
     folder = tmp_path / "models"
     shutil.copytree(repository, folder)
@@ -72,6 +73,7 @@ def test_weights_that_are_there_are_kept_whatever_they_are(populated, tmp_path, 
     assert path.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["2/4", "ready: gRPC", "cat.jpg", "4/4", "batch 1, 1 user"])
 def test_interrupted_it_leaves_no_process(command, moment):
     with started(*command) as process:

@@ -15,6 +15,9 @@ from tests.triton.conftest import REAL, SYNTHETIC
 QUICK = ("--duration", "0.3", "--warm-up", "0")
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a survey that has measured the sample."""

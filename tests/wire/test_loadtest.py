@@ -100,7 +100,7 @@ def test_a_plan_is_a_sweep_of_its_own(tmp_path):
     plan = tmp_path / "plan.toml"
     plan.write_text(
         f'models = ["{MODEL}"]\nbatch-sizes = [1]\nrates = [40]\narrivals = "poisson"\n'
-        'duration = 1.0\nwarm-up = 0.3\nprocesses = 2\nmix = "imagenet=1,thumbnail=1"\n'
+        'duration = 1.0\nwarm-up = 0.3\nprocesses = 2\nmax-windows = 3\nmix = "imagenet=1,thumbnail=1"\n'
     )
     out = tmp_path / "out"
     with serving(SlowServicer(0.02)) as url:
@@ -115,6 +115,7 @@ def test_a_plan_is_a_sweep_of_its_own(tmp_path):
     assert 'arrivals = "poisson"' in (out / "sweep.toml").read_text()
 
 
+@pytest.mark.slow
 def test_the_highest_rate_that_holds_an_objective_is_found(tmp_path):
     """Three threads that take 12 ms each answer up to 250 a second; beyond that requests wait."""
     options = {"users": "1", "duration": "0.3", "max_windows": "3", "slo": "p95=40ms"}
