@@ -42,13 +42,15 @@ class SizeClass:
 class Generator:
     """How the process that made the load fared; of several processes the one that fared worst.
 
-    `cpu_percent` is of one core. `loop_lag_ms` is how late its event loop was (99th percentile), and
-    `late_start_ms` how late requests started against their schedule (99th percentile; None in a closed loop).
+    `cpu_percent` is of one core. `loop_lag_ms` is how late its event loop was (99th percentile), `average_lag_ms` on
+    average, and `late_start_ms` how late requests started against their schedule (99th percentile; None in a closed
+    loop).
     `bound` gives the reasons why the figures may be the generator's and not the server's; empty if there are none.
     """
 
     cpu_percent: float
     loop_lag_ms: float | None = None
+    average_lag_ms: float | None = None
     late_start_ms: float | None = None
     bound: tuple[str, ...] = ()
 

@@ -12,9 +12,11 @@ from loadtest.serverview import Ensembles, Parts, Seen, seen
 
 #: A generator that is busier than this, in per cent of a core, may have been the limit itself.
 _BUSY_PERCENT = 80.0
-#: Its delays may matter if they are more than this share of the latency, 99th percentile of 99th percentile, ...
+#: Its delays may matter if they are more than this share of the latency, ...
 _SHARE = 0.10
-#: ... and more than so many milliseconds.
+#: ... its event loop's worst ones (the 99th percentile of both) if they are more than this share, ...
+_SHARE_OF_WORST = 0.50
+#: ... and if they are more than so many milliseconds.
 _DELAY_MS = 1.0
 
 
@@ -110,6 +112,7 @@ def _generator(measurement: Measurement, found: Latency | None) -> Generator:
     begin_s, end_s = (each.at_s for each in measurement.counted)
     lags_ms = [1000 * lag_s for told in measurement.told for at_s, lag_s in told.lags_s if begin_s < at_s <= end_s]
     lag_ms = percentiles(lags_ms, (99,))[0] if lags_ms else None
+    average_ms = sum(lags_ms) / len(lags_ms) if lags_ms else None
     late_ms = None
     if measurement.load.users is None and measurement.whole.samples:
         (late_ms,) = percentiles([1000 * sample.late_s for sample in measurement.whole.samples], (99,))
@@ -119,12 +122,23 @@ def _generator(measurement: Measurement, found: Latency | None) -> Generator:
         reasons.append(f"it used {cpu_percent:.0f} % of a core")
     if found and (idle := _between(measurement, found)) > _SHARE:
         reasons.append(f"its users were between two requests for {100 * idle:.0f} % of the time")
-    limit_ms = max(_DELAY_MS, _SHARE * found.p99) if found else None
-    if limit_ms and late_ms is not None and late_ms > limit_ms:
+    if found and _matters(late_ms, _SHARE * found.p99):
         reasons.append(f"1 % of the requests were sent more than {late_ms:.1f} ms late")
-    if limit_ms and lag_ms is not None and lag_ms > limit_ms:
+    if found and _matters(average_ms, _SHARE * found.avg):
+        reasons.append(f"its event loop was {average_ms:.1f} ms late on average")
+    if found and _matters(lag_ms, _SHARE_OF_WORST * found.p99):
         reasons.append(f"its event loop was more than {lag_ms:.1f} ms late for 1 % of the time")
-    return Generator(cpu_percent=cpu_percent, loop_lag_ms=lag_ms, late_start_ms=late_ms, bound=tuple(reasons))
+    return Generator(
+        cpu_percent=cpu_percent,
+        loop_lag_ms=lag_ms,
+        average_lag_ms=average_ms,
+        late_start_ms=late_ms,
+        bound=tuple(reasons),
+    )
+
+
+def _matters(delay_ms: float | None, limit_ms: float) -> bool:
+    return delay_ms is not None and delay_ms > max(_DELAY_MS, limit_ms)
 
 
 def _between(measurement: Measurement, found: Latency) -> float:

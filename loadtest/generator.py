@@ -35,7 +35,7 @@ from loadtest.workload import Image, Workload
 
 REPORT_S = 0.25
 #: How often the event loop's lag is measured.
-_LAG_S = 0.1
+_LAG_S = 0.04
 
 
 class Generator:
