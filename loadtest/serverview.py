@@ -95,17 +95,15 @@ def seen(begin: Snapshot, end: Snapshot, parts: Parts, ensembles: Ensembles) -> 
 
 
 def _requests(begin: Snapshot, end: Snapshot, ensembles: Ensembles) -> int:
-    """Requests from outside: those to a model without those that came through ensembles."""
-    grown = {
-        name: max(0, after.successes - begin.counters[name].successes)
-        for name, after in end.counters.items()
-        if name in begin.counters
+    """Requests from outside: those to a model but for those that ensembles passed on, which may have failed later."""
+    deltas = {
+        name: _Delta(begin.counters[name], after) for name, after in end.counters.items() if name in begin.counters
     }
     inside: Counter[str] = Counter()
     for ensemble, steps in ensembles.items():
         for step in steps:
-            inside[step] += grown.get(ensemble, 0)
-    return sum(max(0, count - inside[name]) for name, count in grown.items())
+            inside[step] += deltas[ensemble].with_failures if ensemble in deltas else 0
+    return sum(max(0, delta.requests - inside[name]) for name, delta in deltas.items())
 
 
 _COMPUTE = ("compute_input_s", "compute_infer_s", "compute_output_s")
@@ -119,6 +117,10 @@ class _Delta:
     @property
     def requests(self) -> int:
         return self.end.successes - self.begin.successes
+
+    @property
+    def with_failures(self) -> int:
+        return max(0, self.requests + self.end.failures - self.begin.failures)
 
     @property
     def batch_sizes(self) -> dict[int, int]:

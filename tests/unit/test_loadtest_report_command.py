@@ -26,6 +26,9 @@ def sweeps(tmp_path):
     return folders
 
 
+ROOT = Path(__file__).parents[2]
+
+
 def run(*arguments):
     return CliRunner().invoke(main, [str(each) for each in arguments])
 
@@ -87,3 +90,12 @@ def test_a_folder_that_cant_be_made_is_one_line(sweeps):
 
 def test_help_has_an_example():
     assert "python -m loadtest.report reports/t4-fp16/results.json" in run("--help").output
+
+
+def test_the_report_in_docs_is_of_the_results_beside_it(tmp_path):
+    folder = ROOT / "docs" / "loadtest"
+    done = run(*(folder / name / "results.json" for name in ("zoo", "loads", "mix")), "--out", tmp_path)
+
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "report.md").read_text() == (folder / "report.md").read_text()
+    assert "Triton" in (folder / "report.html").read_text()
