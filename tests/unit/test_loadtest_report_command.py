@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -11,6 +12,8 @@ from loadtest.report.__main__ import main
 from loadtest.results import Results
 from tests.report_tables import of_html
 from tests.unit.test_loadtest_results import CELL, HEADER
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -24,9 +27,6 @@ def sweeps(tmp_path):
         Results(header, (replace(CELL, users=1, input="pixels"),)).write(folder)
         folders.append(folder)
     return folders
-
-
-ROOT = Path(__file__).parents[2]
 
 
 def run(*arguments):
