@@ -284,6 +284,25 @@ def test_after_a_refusal_by_a_worker_the_web_ui_can_start_another_test():
         assert row["requests"] == len(servicer.batches)
 
 
+def test_users_that_are_added_to_a_running_test_begin_none_anew_when_its_time_is_over():
+    servicer, port = SlowServicer(0.3), free_port()
+    words = [*PROGRAM, "--web-host", "127.0.0.1", "--web-port", str(port), *own_ports(), "--processes", "2"]
+    with serving(servicer) as url, started([*words, "--host", url, "--model", MODEL]):
+        ui = WebUi(port)
+        wait_until(ui.comes_up)
+        wait_until(lambda: json.loads(ui.get("/worker-count"))["worker_count"] == 2)
+        assert ui.swarm()["success"]
+        wait_until(lambda: ui.state() == "running")
+        assert ui.swarm(user_count="40", spawn_rate="2", run_time="3s")["success"]
+        wait_until(lambda: ui.state() == "stopped")
+        (row,) = json.loads(ui.get("/images/json"))
+        counted = len(servicer.batches)
+        time.sleep(2)
+
+    assert 4 <= servicer.most_at_a_time < 20
+    assert row["requests"] == counted == len(servicer.batches)
+
+
 class WebUi:
     """What a browser does."""
 
