@@ -99,8 +99,8 @@ def _ratio(first: float, second: float) -> float | None:
     return second / first if first else None
 
 
-def _beyond(ratio: float | None, noise: float | None) -> int:
-    if ratio is None or noise is None:
+def _beyond(ratio: float | None, noise: float) -> int:
+    if ratio is None:
         return 0
     return (ratio > 1 + noise) - (ratio < 1 / (1 + noise))
 

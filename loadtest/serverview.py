@@ -54,7 +54,7 @@ class ServerView:
         self._server = server
         self.ensembles: Ensembles = {}
         with suppress(TritonClasError):
-            self.ensembles = {status.name: _steps(server, status.name) for status in server.models() if status.ready}
+            self.ensembles = {status.name: steps_of(server, status.name) for status in server.models() if status.ready}
 
     def snapshot(self) -> Snapshot:
         """The counters of now; none of them if the server doesn't tell."""
@@ -71,7 +71,8 @@ class ServerView:
             return True  # an answer, too
 
 
-def _steps(server: ModelServer, model: str) -> list[str]:
+def steps_of(server: ModelServer, model: str) -> list[str]:
+    """The models of which an ensemble consists, in their order; none if the model is no ensemble."""
     return [step["model_name"] for step in server.config(model).get("ensemble_scheduling", {}).get("step", ())]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from loadtest.errors import LoadTestError
 from loadtest.heard import Heard
-from loadtest.serverview import Parts
+from loadtest.serverview import Parts, steps_of
 from loadtest.workload import Workload
 from tritonclas import Classifier, ModelServer, ModelStatus
 from tritonclas.served import is_part
@@ -71,10 +71,10 @@ def check_shared_memory(workloads: Iterable[Workload]) -> None:
 
 def parts_of(server: ModelServer, model: str) -> Parts:
     """What the model consists of; a model that is no ensemble of this project's kind only of itself."""
-    steps = server.config(model).get("ensemble_scheduling", {}).get("step", ())
+    steps = steps_of(server, model)
     if len(steps) != 2:
         return Parts(model, model)
-    return Parts(model, network=steps[1]["model_name"], preprocessing=steps[0]["model_name"])
+    return Parts(model, network=steps[1], preprocessing=steps[0])
 
 
 def check_batch_sizes(models: Iterable[Model], batch_sizes: Sequence[int]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 
@@ -36,7 +36,7 @@ class Points:
 
 def figures(runs: Sequence[Run]) -> list[Drawn]:
     """All that there are data for, the document's four at least."""
-    places = [place for place in PUBLISHED if place[0] == "T4" or _measured(runs, place)]
+    places = [place for place in PUBLISHED if place[0] == "T4" or _latencies(_comparable(runs, place))]
     ordered = sorted(places, key=lambda place: (place[0] != "T4", place[1] != "fp32"))
     return [_gflops(), _parameters(), *(_latency(runs, place) for place in ordered)]
 
@@ -68,11 +68,12 @@ def _latency(runs: Sequence[Run], column: Place) -> Drawn:
     known = {name: value for name, value in published.items() if value is not None}
     sets = [Points(f"published, {gpu} {precision.upper()}", known, filled=False)]
     places = [column, *(place for place in other_places(runs) if precision_of(place[1]) == precision)]
-    for number, each in enumerate(places):
-        if found := _measured(runs, each):
-            sets.append(Points(_place_name(each), found, _MEASURED[number % len(_MEASURED)]))
-    missing = () if _measured(runs, column) else (f"Not measured on a {gpu} at {precision.upper()}.",)
-    marks = {sign for each in places for found in _comparable(runs, each).values() for sign in signs_of(found)}
+    found = {each: _comparable(runs, each) for each in places}
+    for number, (each, cells) in enumerate(found.items()):
+        if latencies := _latencies(cells):
+            sets.append(Points(_place_name(each), latencies, _MEASURED[number % len(_MEASURED)]))
+    missing = () if _latencies(found[column]) else (f"Not measured on a {gpu} at {precision.upper()}.",)
+    marks = {sign for cells in found.values() for cell in cells.values() for sign in signs_of(cell)}
     remarks = (f"Among what was measured: {SIGNS[sign]}" for sign in SIGNS if sign in marks)
     return _figure(
         f"figure-{gpu.lower()}-{precision}",
@@ -89,8 +90,7 @@ def _place_name(column: Place) -> str:
     return f"measured on {gpu}, {precision.upper()}" if column in PUBLISHED else measured_on(column)
 
 
-def _measured(runs: Sequence[Run], column: Place) -> dict[str, float]:
-    found = _comparable(runs, column)
+def _latencies(found: Mapping[str, Comparable]) -> dict[str, float]:
     return {name: each.cell.latency_ms.avg for name, each in found.items() if each.cell.latency_ms}
 
 

@@ -16,11 +16,13 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.wire import sweeping
 from tests.wire.slow_servicer import MODEL, SlowServicer, serving
 
 ROOT = Path(__file__).parents[2]
@@ -79,10 +81,14 @@ def started(words: list[str]) -> Iterator[subprocess.Popen[str]]:
         process.communicate()
 
 
-def wait_until(condition: Callable[[], bool], limit_s: float = 30) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it never happened"
+wait_until = partial(sweeping.wait_until, limit_s=30)
+
+
+def stays(condition: Callable[[], bool], seconds: float = 2) -> None:
+    """Longer than Locust takes between two groups of users that it starts."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert condition()
         time.sleep(0.05)
 
 
@@ -274,8 +280,7 @@ def test_after_a_refusal_by_a_worker_the_web_ui_can_start_another_test():
         assert ui.swarm(model="EfficientNetB00", user_count="30", spawn_rate="2")["success"]  # the master can't know
         wait_until(lambda: ui.state() == "stopped")
         assert "there is no model 'EfficientNetB00'" in ui.get("/exceptions")
-        time.sleep(2)
-        assert ui.state() == "stopped"
+        stays(lambda: ui.state() == "stopped")
         assert not servicer.batches
         assert ui.swarm(model=MODEL)["success"]
         wait_until(lambda: bool(servicer.batches))
@@ -297,7 +302,7 @@ def test_users_that_are_added_to_a_running_test_begin_none_anew_when_its_time_is
         wait_until(lambda: ui.state() == "stopped")
         (row,) = json.loads(ui.get("/images/json"))
         counted = len(servicer.batches)
-        time.sleep(2)
+        stays(lambda: len(servicer.batches) == counted)
 
     assert 4 <= servicer.most_at_a_time < 20
     assert row["requests"] == counted == len(servicer.batches)
@@ -375,10 +380,12 @@ def test_the_web_ui_changes_what_is_sent_and_shows_the_figures(processes):
 
         servicer.batches.clear()
         assert ui.swarm(batch_size="4")["success"]
-        time.sleep(4)  # workers report every three seconds
+        wait_until(lambda: bool(json.loads(ui.get("/images/json"))))
+        before = len(servicer.batches)
+        wait_until(lambda: len(servicer.batches) > before + 40)  # of which workers tell later, every three seconds
         ui.send("/stats/reset")
         begun = len(servicer.batches)
-        time.sleep(1)
+        wait_until(lambda: len(servicer.batches) > begun + 20)
         ui.post("/stop")
         (row,) = json.loads(ui.get("/images/json"))
         assert 10 < row["requests"] <= len(servicer.batches) - begun + 4  # those under way at the time count
