@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts import preflight, processes
+from scripts import in_process, preflight, processes
 from scripts.errors import ServerError
+from scripts.in_process import NoHost
 from scripts.render import REPOSITORY
 from tritonclas import AccessDenied, ModelServer, Tls, TritonClasError
 
@@ -86,6 +87,7 @@ class EmbeddedServer:
     address: str = LOOPBACK
     options: Sequence[str] = ()
     tls: Tls | None = None
+    isolated: bool = False
     start_timeout_s: float = 300.0
     log: Callable[[str], None] = lambda line: None
 
@@ -109,6 +111,7 @@ class EmbeddedServer:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tritonclas-", dir=_plain_folder())))
             # A link, because Triton starts its stubs through a shell, with the path as it is, spaces and all.
             (folder / "models").symlink_to(self.repository.resolve(), target_is_directory=True)
+            self._make_backends(folder)
             self.ports = self.ports.chosen(self.address)
             self._process = processes.start(self._command(folder), _environment())
             stack.callback(self._terminate)
@@ -133,7 +136,7 @@ class EmbeddedServer:
         return [
             str(preflight.tritonserver() / "bin" / "tritonserver"),
             f"--model-repository={folder / 'models'}",
-            f"--backend-directory={_backends(folder)}",
+            f"--backend-directory={folder / 'backends'}",
             "--model-control-mode=explicit",
             *(f"--load-model={model}" for model in self.models),
             *([f"--model-config-name={self.profile}"] if self.profile else []),
@@ -147,6 +150,20 @@ class EmbeddedServer:
             "--disable-auto-complete-config",
             *self.options,
         ]
+
+    def _make_backends(self, folder: Path) -> None:
+        """The backend folder, of copies, because Triton refuses links that lead out of it."""
+        backends = folder / "backends"
+        python = backends / "python"
+        shutil.copytree(BACKENDS, backends, ignore=shutil.ignore_patterns("__pycache__", "in_process"))
+        shutil.copytree(preflight.tritonserver() / "backends" / "python", python)
+        shutil.copy2(preflight.stub(), python)
+        if self.isolated:
+            return
+        try:
+            in_process.install(backends)
+        except NoHost as error:
+            self.log(f"the backends run in processes of their own, which is slower: {error}")
 
     def _read(self) -> None:
         assert self._process.stdout
@@ -191,18 +208,6 @@ def _plain_folder() -> str | None:
     return None if _PLAIN_PATH.fullmatch(tempfile.gettempdir()) else "/tmp"  # noqa: S108
 
 
-def _backends(folder: Path) -> Path:
-    """A backend folder: Triton's Python backend with this Python's stub, and the project's own backends.
-
-    Copies, because Triton refuses links that lead out of the folder.
-    """
-    python = folder / "backends" / "python"
-    shutil.copytree(BACKENDS, folder / "backends", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(preflight.tritonserver() / "backends" / "python", python)
-    shutil.copy2(preflight.stub(), python)
-    return python.parent
-
-
 def _environment() -> dict[str, str]:
     """Libraries and modules as the server and its stubs must find them: this interpreter's, and no others.
 
@@ -214,4 +219,5 @@ def _environment() -> dict[str, str]:
         "LD_LIBRARY_PATH": os.pathsep.join(map(str, libraries)),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "OPENCV_LOG_LEVEL": "ERROR",
+        in_process.PYTHON: sys.executable,
     }

@@ -30,6 +30,7 @@ EPILOG = example("python -m scripts.serve EfficientNetB0 --grpc-port 8001 -- --l
 @click.option("--grpc-port", type=port, default=8001, show_default=True, help="0 takes a free one.")
 @click.option("--http-port", type=port, default=8000, show_default=True)
 @click.option("--metrics-port", type=port, default=8002, show_default=True)
+@click.option("--isolated", is_flag=True, help="Each backend instance in a process of its own; slower.")
 @click.option("--start-timeout", "start_timeout_s", type=float, default=300.0, show_default=True, help="Seconds.")
 def main(
     names: tuple[str, ...],
@@ -40,6 +41,7 @@ def main(
     grpc_port: int,
     http_port: int,
     metrics_port: int,
+    isolated: bool,
     start_timeout_s: float,
 ) -> None:
     """Serve models with the embedded Triton until Ctrl-C or SIGTERM.
@@ -55,6 +57,7 @@ def main(
         ports=Ports(grpc_port, http_port, metrics_port),
         address=address,
         options=options,
+        isolated=isolated,
         start_timeout_s=start_timeout_s,
         log=lambda line: click.echo(line, err=True),
     )

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
@@ -18,43 +19,42 @@ import triton_python_backend_utils as pb_utils
 
 from tritonclas.preprocess import BadImage, Preprocessing, describe_rejections
 
+cv2.setNumThreads(1)  # the pool already keeps every core busy, a picture each
+_POOL = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "picture")
+
 
 class TritonPythonModel:
-    """One instance; pictures are decoded on its share of the machine's cores."""
+    """One instance; those in one process share its threads, one for each core."""
 
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
         parameters = {key: parameter["string_value"] for key, parameter in config["parameters"].items()}
         self._preprocess = Preprocessing.from_parameters(parameters)
-        cv2.setNumThreads(1)  # the pool below already keeps every core busy, a picture each
-        self._pool = ThreadPoolExecutor(_threads(config["instance_group"]))
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        started = [[self._pool.submit(self._preprocess, image) for image in _images(request)] for request in requests]
-        return [_answer(crops) for crops in started]
+        pictures = [_pictures(request) for request in requests]
+        crops = self._crops([picture for each in pictures for picture in each])
+        return [_answer([next(crops) for _ in each]) for each in pictures]
 
-    def finalize(self) -> None:
-        self._pool.shutdown()
+    def _crops(self, pictures: Sequence[bytes]) -> Any:
+        """Crops in the order of the pictures, or why there is none; a lone picture doesn't change threads."""
+        return map(self._crop, pictures) if len(pictures) == 1 else _POOL.map(self._crop, pictures)
 
-
-def _threads(instance_groups: list[dict[str, Any]]) -> int:
-    """An equal share of the cores that this process may use for each instance, at least one."""
-    instances: int = sum(group["count"] for group in instance_groups)
-    return max(1, len(os.sched_getaffinity(0)) // instances)
-
-
-def _images(request: Any) -> list[bytes]:
-    return [bytes(image) for image in pb_utils.get_input_tensor_by_name(request, "image").as_numpy().ravel()]
-
-
-def _answer(crops: list[Future[Any]]) -> Any:
-    pixels, rejected = [], {}
-    for index, crop in enumerate(crops):
+    def _crop(self, picture: bytes) -> Any:
         try:
-            pixels.append(crop.result())
+            return self._preprocess(picture)
         except BadImage as error:
-            rejected[index] = str(error)
+            return error
+
+
+def _pictures(request: Any) -> list[bytes]:
+    return [bytes(picture) for picture in pb_utils.get_input_tensor_by_name(request, "image").as_numpy().ravel()]
+
+
+def _answer(crops: Sequence[Any]) -> Any:
+    rejected = {index: str(crop) for index, crop in enumerate(crops) if isinstance(crop, BadImage)}
     if rejected:
-        message = describe_rejections(rejected)
-        return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, pb_utils.TritonError.INVALID_ARG))
-    return pb_utils.InferenceResponse([pb_utils.Tensor("pixels", np.stack(pixels))])
+        error = pb_utils.TritonError(describe_rejections(rejected), pb_utils.TritonError.INVALID_ARG)
+        return pb_utils.InferenceResponse(error=error)
+    pixels = crops[0][np.newaxis] if len(crops) == 1 else np.stack(crops)
+    return pb_utils.InferenceResponse([pb_utils.Tensor("pixels", pixels)])

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
-from session_options import session_options
+from sessions import shared_network
 
 _NUMPY_TYPES = {"tensor(uint8)": "TYPE_UINT8", "tensor(float)": "TYPE_FP32"}
 
 
 class TritonPythonModel:
-    """One instance: one session."""
+    """One instance; those in one process share the network."""
 
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
@@ -27,11 +26,9 @@ class TritonPythonModel:
             path = path / "model.onnx"
         if not path.is_file():
             raise FileNotFoundError(f"{path} isn't there; put it there with python -m scripts.populate")
-        self._session = ort.InferenceSession(
-            str(path), session_options(config, args["model_instance_kind"]), providers=["CPUExecutionProvider"]
-        )
-        _check_tensors("input", config["input"], self._session.get_inputs())
-        _check_tensors("output", config["output"], self._session.get_outputs())
+        self._network = shared_network(path, config, args["model_instance_kind"])
+        _check_tensors("input", config["input"], self._network.inputs)
+        _check_tensors("output", config["output"], self._network.outputs)
         self._inputs = [tensor["name"] for tensor in config["input"]]
         self._outputs = [tensor["name"] for tensor in config["output"]]
 
@@ -40,11 +37,14 @@ class TritonPythonModel:
         feeds = [[_array(request, name) for name in self._inputs] for request in requests]
         batch = {name: _joined(arrays) for name, arrays in zip(self._inputs, zip(*feeds, strict=True), strict=True)}
         ends = np.cumsum([len(arrays[0]) for arrays in feeds])[:-1]
-        outputs = [np.split(output, ends) for output in self._session.run(self._outputs, batch)]
+        outputs = [np.split(output, ends) for output in self._network.run(self._outputs, batch)]
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor(*pair) for pair in zip(self._outputs, rows, strict=True)])
             for rows in zip(*outputs, strict=True)
         ]
+
+    def finalize(self) -> None:
+        del self._network  # the last instance's end frees it
 
 
 def _array(request: Any, name: str) -> np.ndarray[Any, Any]:

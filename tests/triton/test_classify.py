@@ -116,20 +116,6 @@ def test_bad_requests_dont_spoil_their_neighbours_in_a_dynamic_batch(classifier)
     assert [answer for index, answer in enumerate(answers) if index % 3] == [alone[1], alone[2]] * 16
 
 
-def test_requests_that_wait_are_batched(server, classifier):
-    def counts() -> tuple[int, int]:
-        with ModelServer(server.url) as control:
-            (statistics,) = control.statistics(f"{REAL}_net")
-        return statistics.inferences, statistics.executions
-
-    inferences, executions = counts()
-    with ThreadPoolExecutor(16) as pool:
-        list(pool.map(classifier.classify, [PICTURES[0]] * 64))
-    wait_for(lambda: counts()[0] >= inferences + 64)  # Triton counts a batch a moment after it has answered it
-    after = counts()
-    assert after[1] - executions < after[0] - inferences
-
-
 def test_statistics_say_how_long_requests_took_and_how_many_images_were_computed_at_once(server, classifier):
     def statistics() -> tuple[ModelStatistics, ModelStatistics]:
         with ModelServer(server.url) as control:

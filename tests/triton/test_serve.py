@@ -32,7 +32,7 @@ def test_the_command_serves_until_it_is_told_to_stop(repository, number):
 
 
 def test_a_killed_command_takes_the_server_with_it(repository):
-    with started(*SERVE, REAL, "--repository", repository, *FREE_PORTS) as process:
+    with started(*SERVE, REAL, "--repository", repository, "--isolated", *FREE_PORTS) as process:
         read_until(process, "ready: gRPC")
         descendants = psutil.Process(process.pid).children(recursive=True)
         assert len(descendants) > 1

@@ -1,0 +1,89 @@
+#include <Python.h>
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "workers.h"
+
+struct Workers {
+    pthread_mutex_t lock;
+    pthread_cond_t given;  /* a job, or the end */
+    pthread_cond_t taken;  /* a job was done: its worker is idle */
+    Job* jobs;             /* given, not yet begun: a ring, never more than there are workers */
+    int count, first, waiting, idle;
+    bool end;
+    pthread_t* threads;
+};
+
+static bool next_job(Workers* workers, Job* job)
+{
+    pthread_mutex_lock(&workers->lock);
+    workers->idle++;
+    pthread_cond_signal(&workers->taken);
+    while (workers->waiting == 0 && !workers->end) pthread_cond_wait(&workers->given, &workers->lock);
+    bool found = workers->waiting > 0;
+    if (found) {
+        *job = workers->jobs[workers->first];
+        workers->first = (workers->first + 1) % workers->count;
+        workers->waiting--;
+        workers->idle--;
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return found;
+}
+
+static void* work(void* argument)
+{
+    Job job;
+    PyGILState_STATE state = PyGILState_Ensure();
+    PyThreadState* python = PyEval_SaveThread();
+    while (next_job(argument, &job)) {
+        PyEval_RestoreThread(python);
+        job.work(job);
+        python = PyEval_SaveThread();
+    }
+    PyEval_RestoreThread(python);
+    PyGILState_Release(state);
+    return NULL;
+}
+
+void workers_do(Workers* workers, Job job)
+{
+    pthread_mutex_lock(&workers->lock);
+    while (workers->waiting >= workers->idle) pthread_cond_wait(&workers->taken, &workers->lock);
+    workers->jobs[(workers->first + workers->waiting) % workers->count] = job;
+    workers->waiting++;
+    pthread_cond_signal(&workers->given);
+    pthread_mutex_unlock(&workers->lock);
+}
+
+Workers* workers_start(int count)
+{
+    Workers* workers = calloc(1, sizeof *workers);
+    if (workers == NULL) return NULL;
+    pthread_mutex_init(&workers->lock, NULL);
+    pthread_cond_init(&workers->given, NULL);
+    pthread_cond_init(&workers->taken, NULL);
+    workers->jobs = calloc((size_t)count, sizeof *workers->jobs);
+    workers->threads = calloc((size_t)count, sizeof *workers->threads);
+    while (workers->jobs && workers->threads && workers->count < count) {
+        if (pthread_create(&workers->threads[workers->count], NULL, work, workers)) break;
+        workers->count++;
+    }
+    if (workers->count == count) return workers;
+    workers_stop(workers);
+    return NULL;
+}
+
+void workers_stop(Workers* workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    workers->end = true;
+    pthread_cond_broadcast(&workers->given);
+    pthread_mutex_unlock(&workers->lock);
+    for (int index = 0; index < workers->count; index++) pthread_join(workers->threads[index], NULL);
+    free(workers->threads);
+    free(workers->jobs);
+    free(workers);
+}

@@ -1,0 +1,107 @@
+"""A network in ONNX Runtime as a CPU runs it fastest: an image for each core, or all cores for a lone image.
+
+Batches gain nothing on a CPU, whose caches fit one image: a batch's images are run one by one, on a thread each, side
+by side. Only an image that has the process to itself is shared out among the cores, if that is faster here.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+from choice import Choice
+from optimised import session
+from session_options import session_options
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+
+_CORES = len(os.sched_getaffinity(0))
+_POOL = ThreadPoolExecutor(_CORES, "image")
+_ALONE, _SHARED_OUT = 0, 1
+
+_networks: weakref.WeakValueDictionary[Any, Network] = weakref.WeakValueDictionary()
+_loading = threading.Lock()
+_counting = threading.Lock()
+_running = 0
+
+
+def shared_network(path: Path, config: Mapping[str, Any], instance_kind: str) -> Network:
+    """This model's network, which all instances in this process have in common; ValueError as `session_options`."""
+    parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
+    options = session_options(config, instance_kind)
+    stat = path.stat()
+    key = (path, stat.st_mtime_ns, stat.st_ino, str(parameters), str(config["optimization"]))
+    with _loading:
+        network = _networks.get(key)
+        if network is None:
+            chosen = int(parameters.get("intra_op_thread_count", 0))
+            network = _Whole(path, options) if chosen else Network(path, config, instance_kind)
+            _networks[key] = network
+    return network
+
+
+class Network:
+    """Runs images one by one, of which as many at once as the process may use cores."""
+
+    def __init__(self, path: Path, config: Mapping[str, Any], instance_kind: str) -> None:
+        options = [session_options(config, instance_kind) for _ in range(2)]
+        for option, threads in zip(options, (1, _CORES), strict=True):
+            option.intra_op_num_threads = threads
+        options[_SHARED_OUT].add_session_config_entry("session.intra_op.allow_spinning", "1")
+        # What comes between two runs, such as the next picture's preprocessing, needs the cores.
+        options[_SHARED_OUT].add_session_config_entry("session.force_spinning_stop", "1")
+        self._sessions = [session(path, each) for each in options[: min(2, _CORES)]]
+        self._choice = Choice(len(self._sessions))
+        self.inputs, self.outputs = self._sessions[0].get_inputs(), self._sessions[0].get_outputs()
+
+    def run(self, outputs: Sequence[str], batch: Arrays) -> list[np.ndarray[Any, Any]]:
+        """The outputs of a batch, by name."""
+        count = len(next(iter(batch.values())))
+        if count == 1:
+            with _counted() as alone:
+                return self._fastest(outputs, batch) if alone else self._sessions[_ALONE].run(outputs, batch)
+        images = [{name: array[index : index + 1] for name, array in batch.items()} for index in range(count)]
+        with _counted():
+            rows = list(_POOL.map(lambda image: self._sessions[_ALONE].run(outputs, image), images))
+        return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+
+    def _fastest(self, outputs: Sequence[str], image: Arrays) -> list[np.ndarray[Any, Any]]:
+        way = self._choice.best()
+        begin_s = time.perf_counter()
+        result = self._sessions[way].run(outputs, image)
+        self._choice.took(way, time.perf_counter() - begin_s)
+        return result  # type: ignore[no-any-return]
+
+
+class _Whole(Network):
+    """Runs batches as they come, with the threads that the configuration asks for, as NVIDIA's backend does."""
+
+    def __init__(self, path: Path, options: ort.SessionOptions) -> None:
+        self._session = session(path, options)
+        self.inputs, self.outputs = self._session.get_inputs(), self._session.get_outputs()
+
+    def run(self, outputs: Sequence[str], batch: Arrays) -> list[np.ndarray[Any, Any]]:
+        return self._session.run(outputs, batch)  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _counted() -> Iterator[bool]:
+    """Whether nothing else is being run in this process, by any model."""
+    global _running  # noqa: PLW0603
+    with _counting:
+        _running += 1
+        alone = _running == 1
+    try:
+        yield alone
+    finally:
+        with _counting:
+            _running -= 1

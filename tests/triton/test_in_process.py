@@ -1,0 +1,198 @@
+"""The host that runs a backend's model.py inside tritonserver, with a backend that does whatever it is told."""
+
+from __future__ import annotations
+
+import textwrap
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import tritonclient.grpc as triton
+
+from scripts import embedded
+from scripts.embedded import EmbeddedServer
+from scripts.errors import ServerError
+
+TYPES = ("UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64", "FP16", "FP32", "FP64", "BOOL")
+
+MODEL = """
+import json
+import threading
+import time
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    running = most = 0
+    lock = threading.Lock()
+
+    def initialize(self, args):
+        config = json.loads(args["model_config"])
+        if "broken" in config["parameters"]:
+            raise RuntimeError("broken as it was told to be")
+        self.name = args["model_name"], args["model_version"], args["model_instance_kind"]
+
+    def execute(self, requests):
+        (request,) = requests
+        word = pb_utils.get_input_tensor_by_name(request, "word").as_numpy().ravel()
+        first = word[0].decode()
+        if first == "raise":
+            raise KeyError("told to")
+        if first == "refuse":
+            error = pb_utils.TritonError("not today", pb_utils.TritonError.INVALID_ARG)
+            return [pb_utils.InferenceResponse(error=error)]
+        if first == "nothing":
+            return []
+        if first == "sleep":
+            self.count(1)
+            time.sleep(0.3)
+            self.count(-1)
+        told = [TritonPythonModel.most, len(word), sum(map(len, word))]
+        outputs = [pb_utils.Tensor("told", np.array([told] * len(word), np.int64))]
+        for tensor in request.inputs():
+            if tensor.name() != "word":
+                outputs.append(pb_utils.Tensor("out_" + tensor.name(), tensor.as_numpy()[:, ::-1]))
+        return [pb_utils.InferenceResponse(outputs)]
+
+    def count(self, change):
+        with self.lock:
+            TritonPythonModel.running += change
+            TritonPythonModel.most = max(TritonPythonModel.most, self.running)
+"""
+
+
+def _config(**extra: Any) -> str:
+    kinds = {"input": "", "output": "out_"}
+    parts = ['backend: "obedient"', "max_batch_size: 8", "instance_group { count: 2 kind: KIND_CPU }"]
+    parts.append('input { name: "word" data_type: TYPE_STRING dims: [1] }')
+    parts.append('output { name: "told" data_type: TYPE_INT64 dims: [3] }')
+    for kind, prefix in kinds.items():
+        parts += [
+            f'{kind} {{ name: "{prefix}{name.lower()}" data_type: TYPE_{name} dims: [3, 2] '
+            + ("optional: true }" if kind == "input" else "}")
+            for name in TYPES
+        ]
+    parts += [f'parameters {{ key: "{key}" value {{ string_value: "{value}" }} }}' for key, value in extra.items()]
+    return "\n".join(parts)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("obedient")
+    backend = folder / "backends" / "obedient"
+    backend.mkdir(parents=True)
+    (backend / "model.py").write_text(textwrap.dedent(MODEL))
+    for name, config in {"good": _config(), "bad": _config(broken=1)}.items():
+        (folder / "models" / name / "1").mkdir(parents=True)
+        (folder / "models" / name / "config.pbtxt").write_text(config)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def client(folder: Path) -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedded, "BACKENDS", folder / "backends")
+        with (
+            EmbeddedServer(["good"], folder / "models") as server,
+            triton.InferenceServerClient(server.url) as connected,
+        ):
+            connected.process = psutil.Process(server.process.pid)
+            yield connected
+
+
+def _word(*words: str) -> Any:
+    tensor = triton.InferInput("word", [len(words), 1], "BYTES")
+    tensor.set_data_from_numpy(np.array([[word.encode()] for word in words], object))
+    return tensor
+
+
+def test_all_types_arrive_and_return(client: Any) -> None:
+    inputs, expected = [_word("a", "bc")], {}
+    for name in TYPES:
+        array = np.arange(12).reshape(2, 3, 2).astype(triton.triton_to_np_dtype(name))
+        inputs.append(triton.InferInput(name.lower(), [2, 3, 2], name))
+        inputs[-1].set_data_from_numpy(array)
+        expected[f"out_{name.lower()}"] = array[:, ::-1]
+    result = client.infer("good", inputs)
+    for name, array in expected.items():
+        np.testing.assert_array_equal(result.as_numpy(name), array)
+        assert result.as_numpy(name).dtype == array.dtype
+    assert result.as_numpy("told")[:, 1:].tolist() == [[2, 3]] * 2
+
+
+def test_an_error_is_the_requests_own_and_the_server_goes_on(client: Any) -> None:
+    for word, message in {
+        "raise": "INTERNAL.*KeyError: 'told to'",
+        "refuse": "INVALID_ARGUMENT.*not today",
+        "nothing": "INTERNAL.*ValueError",
+    }.items():
+        with pytest.raises(triton.InferenceServerException, match=message):
+            client.infer("good", [_word(word)])
+    assert client.infer("good", [_word("still here")]).as_numpy("told")[0, 2] == 10
+
+
+def test_as_many_requests_at_once_as_there_are_cores(client: Any) -> None:
+    cores = len(psutil.Process().cpu_affinity() or [1])
+
+    def most_at_once(_: int) -> int:
+        return int(client.infer("good", [_word("sleep")]).as_numpy("told")[0, 0])
+
+    with ThreadPoolExecutor(3 * cores) as pool:
+        assert max(pool.map(most_at_once, range(3 * cores))) == cores
+
+
+def test_statistics_have_queue_and_computing_time(client: Any) -> None:
+    before = client.get_inference_statistics("good", as_json=True)["model_stats"][0]["inference_stats"]
+    client.infer("good", [_word("sleep")])
+    for _ in range(50):  # it counts a moment after it has answered
+        after = client.get_inference_statistics("good", as_json=True)["model_stats"][0]["inference_stats"]
+        if int(after["success"]["count"]) > int(before["success"]["count"]):
+            break
+        time.sleep(0.02)
+    spent_ns = {key: int(after[key]["ns"]) - int(before[key]["ns"]) for key in ("queue", "compute_infer", "success")}
+    assert 0.3e9 <= spent_ns["compute_infer"] <= spent_ns["success"]
+    assert 0 <= spent_ns["queue"] <= spent_ns["success"] - spent_ns["compute_infer"]
+
+
+def test_memory_stays_as_it_is(client: Any) -> None:
+    large = triton.InferInput("fp64", [8, 3, 2], "FP64")
+    large.set_data_from_numpy(np.zeros((8, 3, 2)))
+
+    def ask(times: int) -> int:
+        for index in range(times):
+            words = _word(*["x" * 20000] * 8)
+            if index % 5:
+                client.infer("good", [words, large])
+            else:
+                with pytest.raises(triton.InferenceServerException):
+                    client.infer("good", [_word("raise")])
+        return int(client.process.memory_info().rss)
+
+    before = ask(400)
+    assert ask(400) - before < 8 * 2**20  # a leak of the words alone would be 50 MB
+
+
+def test_a_model_that_cant_start_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "BACKENDS", folder / "backends")
+    with (
+        pytest.raises(ServerError, match="RuntimeError: broken as it was told to be"),
+        EmbeddedServer(["bad"], folder / "models"),
+    ):
+        pass
+
+
+def test_a_model_can_be_unloaded_and_loaded_again(client: Any) -> None:
+    client.unload_model("good")
+    for _ in range(100):
+        if not client.is_model_ready("good"):
+            break
+        time.sleep(0.05)
+    client.load_model("good")
+    assert client.infer("good", [_word("back")]).as_numpy("told")[0, 1] == 1
