@@ -147,6 +147,7 @@ class EmbeddedServer:
             f"--http-port={self.ports.http}",
             f"--metrics-port={self.ports.metrics}",
             f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
+            f"--cache-directory={preflight.tritonserver() / 'caches'}",
             "--disable-auto-complete-config",
             *self.options,
         ]

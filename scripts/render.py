@@ -86,6 +86,7 @@ def ensemble(model: Served) -> pb.ModelConfig:
         input=[_image()],
         output=[_probabilities(model)],
         ensemble_scheduling=pb.ModelEnsembling(step=steps),
+        response_cache=pb.ModelResponseCache(enable=True),
     )
 
 

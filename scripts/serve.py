@@ -30,6 +30,7 @@ EPILOG = example("python -m scripts.serve EfficientNetB0 --grpc-port 8001 -- --l
 @click.option("--grpc-port", type=port, default=8001, show_default=True, help="0 takes a free one.")
 @click.option("--http-port", type=port, default=8000, show_default=True)
 @click.option("--metrics-port", type=port, default=8002, show_default=True)
+@click.option("--response-cache", "cache_mib", type=click.IntRange(1), help="MiB for answers to repeated requests.")
 @click.option("--isolated", is_flag=True, help="Each backend instance in a process of its own; slower.")
 @click.option("--start-timeout", "start_timeout_s", type=float, default=300.0, show_default=True, help="Seconds.")
 def main(
@@ -41,6 +42,7 @@ def main(
     grpc_port: int,
     http_port: int,
     metrics_port: int,
+    cache_mib: int | None,
     isolated: bool,
     start_timeout_s: float,
 ) -> None:
@@ -49,6 +51,8 @@ def main(
     What follows -- goes to tritonserver as it is.
     """
     models, options = split_options(names)
+    if cache_mib:
+        options = [*options, f"--cache-config=local,size={cache_mib * 2**20}"]
     check(models, repository, profile)
     server = EmbeddedServer(
         models=models,

@@ -15,6 +15,7 @@ from scripts.embedded import EmbeddedServer, Ports
 from scripts.errors import ServerError
 from tests.triton.commands import interrupt, read_until, run, started
 from tests.triton.conftest import REAL
+from tests.triton.test_classify import wait_for
 from tests.triton.test_faults import CAT
 from tritonclas import AccessDenied, Classifier, ModelServer
 
@@ -154,3 +155,20 @@ def test_nothing_is_left_in_the_temporary_folder(repository, tmp_path, monkeypat
     with EmbeddedServer([REAL], repository):
         assert len(ours()) == 1
     assert not ours()
+
+
+def test_repeated_requests_are_answered_from_the_cache_if_there_is_one(repository):
+    with started(*SERVE, REAL, "--repository", repository, "--response-cache", 64, *FREE_PORTS) as process:
+        url = read_until(process, r"ready: gRPC (\S+),")[1]
+        with Classifier(url, REAL) as client, ModelServer(url) as control:
+
+            def computed() -> int:
+                return control.statistics(f"{REAL}_net")[0].inferences
+
+            before = computed()  # the warm-up
+            (top,) = {client.classify(CAT).top for _ in range(3)}
+            assert client.probabilities([CAT]).max() == pytest.approx(top.score, abs=1e-6)
+            client.classify(CAT.parent / "rocket.jpg")
+            wait_for(lambda: computed() >= before + 2)
+            assert computed() == before + 2
+        assert interrupt(process) == 0
