@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,10 @@ from loadtest.workload import Workload
 from tritonclas import Classifier, ModelServer, ModelStatus
 from tritonclas.served import is_part
 from tritonclas.zoo import near_matches
+
+#: Requests with the same picture, to see whether the server computes them.
+_REPEATED = 3
+_COUNTED_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,30 @@ def examine(server: ModelServer, probe: Workload) -> Model:
     """Classify the workload's first picture and read the model's configuration."""
     with Classifier(probe.url, probe.model, timeout_s=probe.timeout_s) as classifier:
         answer = classifier.classify(probe.pictures[0], top_k=1)
+        _check_computed(server, classifier, probe)
         parts = parts_of(server, probe.model)
         return Model(
             probe.model, classifier.max_batch_size(), answer.synthetic, parts, _is_on_gpu(server, parts.network)
+        )
+
+
+def _check_computed(server: ModelServer, classifier: Classifier, probe: Workload) -> None:
+    """LoadTestError if the server answers a repeated picture out of its response cache."""
+    if not server.config(probe.model).get("response_cache", {}).get("enable"):
+        return  # it may; whether the server has a cache at all, it doesn't tell
+    (before,) = server.statistics(probe.model)
+    for _ in range(_REPEATED):
+        classifier.classify(probe.pictures[0], top_k=1)
+    end_s = time.monotonic() + _COUNTED_WITHIN_S
+    while time.monotonic() < end_s:  # Triton counts a request a moment after it has answered it
+        (after,) = server.statistics(probe.model)
+        if after.successes >= before.successes + _REPEATED:
+            break
+        time.sleep(0.02)
+    if after.executions - before.executions < after.successes - before.successes:
+        raise LoadTestError(
+            f"{server.url} answers repeated pictures from its response cache, which would be measured; "
+            "start it without (--response-cache, --cache-config)"
         )
 
 

@@ -157,7 +157,7 @@ def test_nothing_is_left_in_the_temporary_folder(repository, tmp_path, monkeypat
     assert not ours()
 
 
-def test_repeated_requests_are_answered_from_the_cache_if_there_is_one(repository):
+def test_repeated_requests_are_answered_from_the_cache_if_there_is_one(repository, tmp_path):
     with started(*SERVE, REAL, "--repository", repository, "--response-cache", 64, *FREE_PORTS) as process:
         url = read_until(process, r"ready: gRPC (\S+),")[1]
         with Classifier(url, REAL) as client, ModelServer(url) as control:
@@ -171,4 +171,7 @@ def test_repeated_requests_are_answered_from_the_cache_if_there_is_one(repositor
             client.classify(CAT.parent / "rocket.jpg")
             wait_for(lambda: computed() >= before + 2)
             assert computed() == before + 2
+        done = run("-m", "loadtest.sweep", "--url", url, "--models", REAL, "--out", tmp_path)
+        assert done.returncode == 1
+        assert "answers repeated pictures from its response cache" in done.stderr
         assert interrupt(process) == 0
