@@ -9,7 +9,7 @@ import click
 
 from scripts.errors import ScriptError
 from scripts.processes import termination_as_interrupt
-from scripts.profiles import PLANS, PROFILES, Plan
+from scripts.profiles import ON_GPU, PLANS, PROFILES, Plan
 from scripts.render import REPOSITORY
 from scripts.tensorrt import trtexec
 from scripts.tensorrt.gpus import Gpu, visible_gpus
@@ -19,6 +19,7 @@ from tritonclas.zoo import near_matches
 
 EPILOG = example("python -m scripts.engines EfficientNetB0 EfficientNetB4 --profile t4-fp16")
 _TAKES_NO_PLAN = tuple(profile.name for profile in PROFILES if profile not in PLANS)
+_ANY_GPU = tuple(profile.name for profile in ON_GPU if profile not in PLANS)
 
 
 def plan_profile(context: click.Context, parameter: click.Parameter, name: str) -> Plan | None:
@@ -62,7 +63,7 @@ def main(
     the machine that serves. Profiles without plans need nothing built, and --check accepts them.
     """
     if profile is None:
-        click.echo("this profile needs no plan: ONNX Runtime reads the ONNX file")
+        click.echo("this profile needs no plan: the ONNX file is what it reads")
         return
     jobs = [Job.of(name, profile, repository) for name in dict.fromkeys(names)]
     options = [trtexec.workspace(workspace_mib)]
@@ -104,7 +105,7 @@ def gpu_for(profile: Plan) -> Gpu:
             return gpu
     raise ScriptError(
         f"the profile {profile.name} is for a {profile.gpu}, and this machine has {here[0].name}; "
-        f"the profiles {' and '.join(_TAKES_NO_PLAN)} run on any GPU, without a plan"
+        f"the profiles {' and '.join(_ANY_GPU)} run on any GPU, without a plan"
     )
 
 

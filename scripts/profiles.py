@@ -1,11 +1,11 @@
-"""Ways to run a network on a GPU: `--model-config-name=<name>` makes Triton read its `configs/<name>.pbtxt`."""
+"""Other ways to run a network: `--model-config-name=<name>` makes Triton read its `configs/<name>.pbtxt`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-Precision = Literal["fp16", "fp32"]
+Precision = Literal["fp16", "fp32", "bf16"]
 
 #: TensorRT takes any batch up to the largest, and is fastest at one: the largest that the published tables measure.
 TYPICAL_BATCH = 8
@@ -41,5 +41,8 @@ PLANS = (
 #: ONNX Runtime on any GPU: its CUDA provider, and its TensorRT provider. Nothing is built beforehand.
 CUDA = Profile("gpu", "fp32")
 TENSORRT_PROVIDER = Profile("gpu-tensorrt-fp16", "fp16")
+#: OpenVINO on a CPU that computes in bfloat16. Nothing is built beforehand.
+OPENVINO = Profile("cpu-bf16", "bf16")
 
-PROFILES: tuple[Profile, ...] = (*PLANS, CUDA, TENSORRT_PROVIDER)
+ON_GPU: tuple[Profile, ...] = (*PLANS, CUDA, TENSORRT_PROVIDER)
+PROFILES: tuple[Profile, ...] = (*ON_GPU, OPENVINO)

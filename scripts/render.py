@@ -14,7 +14,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from scripts.errors import ScriptError
 from scripts.files import write_whole
-from scripts.profiles import CUDA, PROFILES, TYPICAL_BATCH, Plan, Profile
+from scripts.profiles import CUDA, OPENVINO, PROFILES, TYPICAL_BATCH, Plan, Profile
 from tritonclas.cli import example
 from tritonclas.served import LARGEST_BATCH, Served
 from tritonclas.zoo import MODELS
@@ -31,6 +31,8 @@ DEFAULT_QUEUE_TIMEOUT_US = 10_000_000
 #: At least two, or an idle server may let a request lie for half a second: docs/model_repository.md.
 INSTANCES = 2
 
+#: NUM_STREAMS of Triton's OpenVINO backend: all cores compute the same picture.
+_STREAMS = 1
 #: cudnn_conv_algo_search of Triton's ONNX Runtime backend.
 _HEURISTIC = 1
 #: Where ONNX Runtime's TensorRT provider keeps engines, and notes how fast each kernel is: a folder that anyone may
@@ -47,7 +49,7 @@ def render(models: Iterable[Served]) -> Files:
         files[config_path(model.name)] = as_text(ensemble(model))
         files[config_path(model.network_name)] = as_text(network(model))
         for profile in PROFILES:
-            files[config_path(model.network_name, profile)] = as_text(on_gpu(model, profile))
+            files[config_path(model.network_name, profile)] = as_text(profiled(model, profile))
         files[config_path(model.preprocess_name)] = as_text(preprocessor(model))
     return files
 
@@ -122,8 +124,25 @@ def network(model: Served) -> pb.ModelConfig:
     )
 
 
+def profiled(model: Served, profile: Profile) -> pb.ModelConfig:
+    """The network as a profile runs it."""
+    return on_openvino(model) if profile == OPENVINO else on_gpu(model, profile)
+
+
+def on_openvino(model: Served) -> pb.ModelConfig:
+    """The network on OpenVINO, in bfloat16: on the CPU only."""
+    return _network(
+        model,
+        backend="openvino",
+        default_model_filename=ONNX_FILE,
+        instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_CPU, count=INSTANCES)],
+        model_warmup=[_warmup(model, 1)],
+        parameters={"HINT_BF16": _parameter("YES"), "NUM_STREAMS": _parameter(_STREAMS)},
+    )
+
+
 def on_gpu(model: Served, profile: Profile) -> pb.ModelConfig:
-    """The network as a profile runs it: on GPUs only."""
+    """The network as a profile for a GPU runs it: nowhere else."""
     return _network(
         model,
         instance_group=[pb.ModelInstanceGroup(kind=pb.ModelInstanceGroup.KIND_GPU, count=INSTANCES)],

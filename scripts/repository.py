@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
+from backends.openvino.bfloat16 import lacking
 from scripts.archive import WeightsKind
 from scripts.errors import ScriptError
 from scripts.files import unwritable, write_whole
@@ -219,16 +220,23 @@ def check_profile(names: Iterable[str], repository: Path, profile: str) -> None:
         raise ScriptError(f"none of these models has a profile {profile!r}; {near_matches(profile, sorted(known))}")
 
 
-def check_cpu(names: Iterable[str], repository: Path, profile: str) -> None:
-    """ScriptError if the profile runs some network of these models on a GPU, which the embedded server can't use."""
+def check_cpu(names: Iterable[str], repository: Path, profile: str, cpu_flags: Set[str]) -> None:
+    """ScriptError if the profile needs more than a CPU with these flags for some network of these models.
+
+    A GPU, which the embedded server can't use, or bfloat16.
+    """
     for name in names:
         check_known(name, repository)
         config = _config(name, repository, profile)
-        check_cpu([step.model_name for step in config.ensemble_scheduling.step], repository, profile)
+        check_cpu([step.model_name for step in config.ensemble_scheduling.step], repository, profile, cpu_flags)
         if any(group.kind == pb.ModelInstanceGroup.KIND_GPU for group in config.instance_group):
             raise ScriptError(
                 f"the profile {profile} runs {name} on a GPU, and the embedded server uses the CPU only; serve it in "
                 "NVIDIA's container (docs/model_repository.md), or here without --profile"
+            )
+        if "HINT_BF16" in config.parameters and (lack := lacking(cpu_flags)):
+            raise ScriptError(
+                f"the profile {profile} runs {name} in bfloat16, and {lack}; serve it without --profile, in float32"
             )
 
 

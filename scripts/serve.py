@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from backends.openvino.bfloat16 import cpu_flags
 from scripts.embedded import LOOPBACK, EmbeddedServer, Ports
 from scripts.errors import ServerError
 from scripts.processes import Terminated, termination_as_interrupt
@@ -24,7 +25,7 @@ EPILOG = example("python -m scripts.serve EfficientNetB0 --grpc-port 8001 -- --l
 
 @click.command(epilog=EPILOG)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--profile", help="Read configs/<profile>.pbtxt instead of config.pbtxt.")
+@click.option("--profile", help="Read configs/<profile>.pbtxt instead of config.pbtxt, as cpu-bf16.")
 @click.option("--repository", type=click.Path(path_type=Path), default=REPOSITORY, show_default=True)
 @click.option("--address", default=LOOPBACK, show_default=True, help="0.0.0.0 lets other machines in.")
 @click.option("--grpc-port", type=port, default=8001, show_default=True, help="0 takes a free one.")
@@ -78,7 +79,7 @@ def check(models: Sequence[str], repository: Path, profile: str | None) -> None:
         check_known(model, repository)
     if profile:
         check_profile(models, repository, profile)
-        check_cpu(models, repository, profile)
+        check_cpu(models, repository, profile, cpu_flags())
     for model in models:
         check_servable(model, repository, profile)
 

@@ -1,7 +1,7 @@
 """The profiles' configurations on the real server, as far as a machine without a GPU allows.
 
 Triton reads them all and refuses those for a GPU; with the engine exchanged for the CPU's, everything else of them
-(tensors, labels, queues, instances, warm-up, versions) is loaded and answers.
+(tensors, labels, queues, instances, warm-up, versions) is loaded and answers. The one for the CPU is served as it is.
 """
 
 from __future__ import annotations
@@ -10,14 +10,18 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from google.protobuf import text_format
+from numpy.typing import NDArray
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.grpc import model_config_pb2 as pb
 
+from backends.openvino.bfloat16 import cpu_flags, lacking
 from scripts.embedded import EmbeddedServer
 from scripts.errors import ServerError
-from scripts.profiles import CUDA, PLANS, PROFILES, TENSORRT_PROVIDER, Profile
+from scripts.photographs import EXAMPLES
+from scripts.profiles import CUDA, ON_GPU, OPENVINO, PLANS, TENSORRT_PROVIDER, Profile
 from tests.triton.commands import run
 from tests.triton.conftest import REAL
 from tests.triton.test_faults import CAT
@@ -91,10 +95,48 @@ def test_triton_refuses_a_profile_for_a_gpu(models: Path, profile: str, message:
     assert NETWORK in str(refused.value)
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", ON_GPU, ids=lambda profile: profile.name)
 def test_the_command_refuses_it_before_anything_is_started(repository: Path, profile: Profile) -> None:
     done = run("-m", "scripts.serve", REAL, "--profile", profile.name, "--repository", repository)
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: the profile {profile.name} runs {NETWORK} on a GPU")
     assert "NVIDIA's container" in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+needs_bfloat16 = pytest.mark.skipif(lacking(cpu_flags()) is not None, reason=str(lacking(cpu_flags())))
+PICTURES = sorted(EXAMPLES.glob("*.jpg"))
+
+
+@pytest.fixture
+def bfloat16(repository: Path) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer([REAL], repository, profile=OPENVINO.name) as server:
+        yield server
+
+
+@needs_bfloat16
+def test_bfloat16_answers_as_float32_does(bfloat16: EmbeddedServer, classifier: Classifier) -> None:
+    assert configuration(bfloat16.url).backend == "openvino"
+    with Classifier(bfloat16.url, REAL) as client:
+        found, expected = client.probabilities(PICTURES), classifier.probabilities(PICTURES)
+        tops = [[label.index for label in answer.labels] for answer in client.classify_many(PICTURES, top_k=1)]
+    assert not np.array_equal(found, expected)
+    np.testing.assert_allclose(found, expected, atol=0.05)
+    np.testing.assert_array_equal(found.argmax(axis=1), expected.argmax(axis=1))
+    assert tops == [[index] for index in expected.argmax(axis=1)]
+
+
+@needs_bfloat16
+def test_bfloat16_answers_do_not_depend_on_the_company(bfloat16: EmbeddedServer) -> None:
+    with Classifier(bfloat16.url, REAL) as client:
+        together = client.probabilities(PICTURES * 9)
+        alone: NDArray[np.float32] = np.concatenate([client.probabilities([picture]) for picture in PICTURES])
+    np.testing.assert_array_equal(together, np.tile(alone, (9, 1)))
+
+
+def test_what_openvino_can_not_honour_is_said(models: Path) -> None:
+    path = models / NETWORK / "configs" / f"{OPENVINO.name}.pbtxt"
+    path.write_text(path.read_text().replace("NUM_STREAMS", "CPU_EXTENSION_PATH"))
+    refused = pytest.raises(ServerError, match="parameters that this openvino backend doesn't have: CPU_EXTENSION_PATH")
+    with refused, EmbeddedServer([REAL], models, profile=OPENVINO.name):
+        pass

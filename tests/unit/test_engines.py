@@ -426,7 +426,7 @@ def test_check_looks_at_every_gpu_that_triton_would_use(box: Box, monkeypatch: p
     assert ok(box.engines("--check")) == ""
 
 
-@pytest.mark.parametrize("profile", ["gpu", "gpu-tensorrt-fp16"])
+@pytest.mark.parametrize("profile", ["gpu", "gpu-tensorrt-fp16", "cpu-bf16"])
 def test_profiles_without_plans(box: Box, profile: str) -> None:
     assert "needs no plan" in ok(box.engines("--check", profile=profile))
     assert not box.calls

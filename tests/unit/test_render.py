@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from scripts import render
-from scripts.profiles import CUDA, PLANS, PROFILES, TENSORRT_PROVIDER, Plan, Profile
+from scripts.profiles import CUDA, ON_GPU, OPENVINO, PLANS, PROFILES, TENSORRT_PROVIDER, Plan, Profile
 from tritonclas.preprocess import Preprocessing
 from tritonclas.served import Served
 from tritonclas.zoo import MODELS, Model
@@ -98,10 +98,12 @@ def test_network(model: Model, profile: Profile | None) -> None:
     assert network.output[0].label_filename == "labels.txt"
     assert network.max_batch_size == model.max_batch_size
     assert (network.backend, network.default_model_filename) == (
-        ("tensorrt", profile.plan) if isinstance(profile, Plan) else ("onnxruntime", "model.onnx")
+        ("tensorrt", profile.plan)
+        if isinstance(profile, Plan)
+        else ("openvino" if profile == OPENVINO else "onnxruntime", "model.onnx")
     )
-    kind = pb.ModelInstanceGroup.KIND_GPU if profile else pb.ModelInstanceGroup.KIND_AUTO
-    assert [group.kind for group in network.instance_group] == [kind]
+    kinds = {None: pb.ModelInstanceGroup.KIND_AUTO, OPENVINO: pb.ModelInstanceGroup.KIND_CPU}
+    assert [group.kind for group in network.instance_group] == [kinds.get(profile, pb.ModelInstanceGroup.KIND_GPU)]
 
 
 @every_profile
@@ -116,7 +118,7 @@ def test_a_profile_changes_nothing_but_the_engine(model: Model, profile: Profile
     assert network == default
 
 
-@pytest.mark.parametrize("profile", PROFILES, ids=lambda profile: profile.name)
+@pytest.mark.parametrize("profile", ON_GPU, ids=lambda profile: profile.name)
 def test_gpus_are_warmed_up_with_the_largest_batch(profile: Profile) -> None:
     model = MODELS["EfficientNetB0"]
     assert [warmup.batch_size for warmup in config(model.network_name, profile).model_warmup] == [1, 32]
@@ -146,9 +148,17 @@ def test_onnx_runtimes_cuda_provider() -> None:
     assert not network.HasField("optimization")
 
 
+@every_row
+def test_openvino_in_bfloat16(model: Model) -> None:
+    network = config(model.network_name, OPENVINO)
+    parameters = {key: value.string_value for key, value in network.parameters.items()}
+    assert parameters == {"HINT_BF16": "YES", "NUM_STREAMS": "1"}
+    assert [warmup.batch_size for warmup in network.model_warmup] == [1]
+
+
 def test_profile_names() -> None:
-    assert len({profile.name for profile in PROFILES}) == len(PROFILES) == len(PLANS) + 2
-    for profile in (*PLANS, TENSORRT_PROVIDER):
+    assert len({profile.name for profile in PROFILES}) == len(PROFILES) == len(PLANS) + 3
+    for profile in (*PLANS, TENSORRT_PROVIDER, OPENVINO):
         assert profile.name.endswith(f"-{profile.precision}")
 
 

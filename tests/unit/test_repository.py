@@ -320,6 +320,26 @@ def test_a_profile_that_no_network_has_is_refused(tmp_path: Path) -> None:
         repo.check_profile(["EfficientNetB0"], tmp_path, "t4-fp61")
 
 
+@pytest.mark.parametrize("flags", [{"avx512_bf16"}, {"amx_bf16", "avx2"}], ids=str)
+def test_a_cpu_with_bfloat16_can_serve_in_it(tmp_path: Path, flags: set[str]) -> None:
+    repo.write_configs(B0, tmp_path)
+    repo.check_cpu([B0.name], tmp_path, "cpu-bf16", flags)
+
+
+def test_bfloat16_is_refused_without_a_cpu_for_it(tmp_path: Path) -> None:
+    repo.write_configs(B0, tmp_path)
+    with pytest.raises(ScriptError, match=r"doesn't compute in bfloat16 .*; serve it without --profile") as refused:
+        repo.check_cpu([B0.name], tmp_path, "cpu-bf16", {"avx2", "avx512f"})
+    assert str(refused.value).startswith(f"the profile cpu-bf16 runs {B0.network_name} in bfloat16")
+
+
+@pytest.mark.parametrize("profile", ["t4-fp16", "gpu", "gpu-tensorrt-fp16"])
+def test_no_cpu_serves_a_profile_for_a_gpu(tmp_path: Path, profile: str) -> None:
+    repo.write_configs(B0, tmp_path)
+    with pytest.raises(ScriptError, match=f"the profile {profile} runs {B0.network_name} on a GPU"):
+        repo.check_cpu([B0.name], tmp_path, profile, {"avx512_bf16"})
+
+
 def test_a_preprocessing_model_serves_all_who_share_it(tmp_path: Path) -> None:
     """Also in a repository that has one of them only: the others may come."""
     small = replace(B0, name="Small", max_batch_size=1)
