@@ -7,7 +7,6 @@
  * between the calls into libjpeg-turbo, OpenCV and ONNX Runtime, which let go of it.
  */
 #define PY_SSIZE_T_CLEAN
-#define _GNU_SOURCE
 #include <Python.h>
 
 #include <dlfcn.h>
@@ -56,19 +55,30 @@ static void log_and_delete(TRITONSERVER_Error* error)
     TRITONSERVER_ErrorDelete(error);
 }
 
-/* Python's current exception as Triton's error, "Type: message". */
-static TRITONSERVER_Error* python_error(void)
+/* Python's current exception, which is taken away; a new reference, or NULL. */
+static PyObject* taken_exception(void)
 {
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
     PyObject *type, *value, *trace;
     PyErr_Fetch(&type, &value, &trace);
     PyErr_NormalizeException(&type, &value, &trace);
-    PyObject* text = PyUnicode_FromFormat("%s: %S", type ? ((PyTypeObject*)type)->tp_name : "error", value);
+    Py_XDECREF(type);
+    Py_XDECREF(trace);
+    return value;
+#endif
+}
+
+/* The same as Triton's error, "Type: message". */
+static TRITONSERVER_Error* python_error(void)
+{
+    PyObject* exception = taken_exception();
+    PyObject* text = exception ? PyUnicode_FromFormat("%s: %S", Py_TYPE(exception)->tp_name, exception) : NULL;
     const char* message = text ? PyUnicode_AsUTF8(text) : NULL;
     TRITONSERVER_Error* error = FAIL(message ? message : "Python failed, and its error has no text");
     Py_XDECREF(text);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(trace);
+    Py_XDECREF(exception);
     PyErr_Clear();
     return error;
 }

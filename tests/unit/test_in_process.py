@@ -30,6 +30,11 @@ def test_it_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert in_process.host() == library
 
 
+def test_the_compiler_has_nothing_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_process, "_FLAGS", (*in_process._FLAGS, "-Werror"))
+    assert in_process.host().is_file()
+
+
 def test_it_exports_what_triton_looks_for_and_nothing_else() -> None:
     symbols = subprocess.run(
         ["nm", "--dynamic", "--defined-only", str(in_process.host())], capture_output=True, text=True, check=True
