@@ -37,7 +37,11 @@ _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF 6.0, section 15
 #: JPEG 2000 isn't among them: OpenCV 4.11 crashes on files whose two headers disagree.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "SUN")
 
+_SCALED = "scaled_decoding"
 _REQUIRED = {"resize_short", "crop", "interpolation"}
+_OPTIONAL = {"max_pixels", _SCALED}
+#: Scaled decoding leaves this many times the pixels a side that scaling needs, for the interpolation to choose from.
+_MARGIN = 2
 _REJECTION = re.compile(r"image (\d+) rejected: (.*?)(?=; image \d+ rejected: |$)")
 
 _CV2_INTERPOLATION = {"cubic": cv2.INTER_CUBIC, "linear": cv2.INTER_LINEAR}
@@ -53,12 +57,17 @@ class UnknownFormat(BadImage):
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What the network was trained with: sizes in pixels, and OpenCV's interpolation (not antialiased)."""
+    """What the network was trained with: sizes in pixels, and OpenCV's interpolation (not antialiased).
+
+    With `scaled_decoding`, JPEGs much larger than `resize_short` are decoded at a half, a quarter or an eighth of their
+    size, which takes half of the time for 12 megapixels; pixels are then no longer PaddleClas's.
+    """
 
     resize_short: int
     crop: int
     interpolation: Interpolation
     max_pixels: int = MAX_PIXELS
+    scaled_decoding: bool = False
 
     def __post_init__(self) -> None:
         if self.interpolation not in _CV2_INTERPOLATION:
@@ -77,18 +86,21 @@ class Preprocessing:
         """What the parameters of a preprocessing model's config.pbtxt say; ValueError if they don't make sense."""
         if missing := _REQUIRED - set(parameters):
             raise ValueError(f"the parameters lack {', '.join(sorted(missing))}")
-        if unknown := set(parameters) - _REQUIRED - {"max_pixels"}:
+        if unknown := set(parameters) - _REQUIRED - _OPTIONAL:
             raise ValueError(f"unknown parameters: {', '.join(sorted(unknown))}")
+        if parameters.get(_SCALED, "0") not in ("0", "1"):
+            raise ValueError(f"{_SCALED} is {parameters[_SCALED]!r}; it must be 0 or 1")
         values: dict[str, Any] = {
             key: value if key == "interpolation" else int(value) for key, value in parameters.items()
         }
-        return cls(**values)
+        return cls(**values | {_SCALED: bool(values.get(_SCALED))})
 
     def __call__(self, encoded: bytes) -> Pixels:
         """RGB crop, uint8 `[crop, crop, 3]`, of an encoded picture; BadImage if it isn't one."""
         width, height = check_header(encoded, self.max_pixels)
-        self.resized_size(width, height)
-        return self.crop_pixels(decode(encoded))
+        needed = self.resized_size(width, height)
+        smallest = (_MARGIN * needed[0], _MARGIN * needed[1]) if self.scaled_decoding else None
+        return self.crop_pixels(decode(encoded, smallest))
 
     def resized_size(self, width: int, height: int) -> tuple[int, int]:
         """Width and height after scaling the short side; BadImage for a picture too elongated to be scaled."""
@@ -149,11 +161,14 @@ def _check_tiles(image: Image.Image) -> None:
         raise BadImage(f"tiles of {tile} pixels for a picture of {image.width}x{image.height}")
 
 
-def decode(encoded: bytes) -> Pixels:
-    """RGB pixels, uint8 `[height, width, 3]`, turned as the EXIF orientation says; BadImage if OpenCV can't."""
+def decode(encoded: bytes, smallest: tuple[int, int] | None = None) -> Pixels:
+    """RGB pixels, uint8 `[height, width, 3]`, turned as the EXIF orientation says; BadImage if OpenCV can't.
+
+    A JPEG may be decoded smaller than it is, but not than the `smallest` width and height that are allowed.
+    """
     if _jpeg.scans(encoded) > _jpeg.MOST_SCANS:
         raise BadImage(f"more than {_jpeg.MOST_SCANS} scans, which would take very long to decode")
-    if (rgb := _jpeg.decode(encoded)) is not None:
+    if (rgb := _jpeg.decode(encoded, smallest)) is not None:
         return rgb
     try:
         bgr = cv2.imdecode(np.frombuffer(without_animation(encoded), np.uint8), cv2.IMREAD_COLOR)

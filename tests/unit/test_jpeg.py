@@ -140,6 +140,43 @@ def test_no_damaged_file_gets_other_pixels_than_by_opencv(at: int, value: int) -
         np.testing.assert_array_equal(ours, by_opencv(bytes(content)))
 
 
+@pytest.mark.parametrize(
+    ("size", "decoded"),
+    [((500, 375), (500, 375)), ((1022, 768), (1022, 768)), ((1363, 1023), (1363, 1023)), ((1366, 1025), (683, 513))]
+    + [
+        ((2001, 4001), (1001, 2001)),
+        ((2001, 6001), (1001, 3001)),
+        ((4000, 3000), (1000, 750)),
+        ((8192, 4097), (1024, 513)),
+    ],
+    ids=str,
+)
+def test_scaled_decoding_halves_what_is_more_than_large_enough(size: tuple[int, int], decoded: tuple[int, int]) -> None:
+    content, asked = photograph(size, quality=30), preprocess.Preprocessing(256, 224, "cubic", scaled_decoding=True)
+    width, height = asked.resized_size(*size)
+    height, width = preprocess.decode(content, (2 * width, 2 * height)).shape[:2]
+    assert (width, height) == decoded
+    exact = preprocess.Preprocessing(256, 224, "cubic")(content)
+    if decoded == size:
+        np.testing.assert_array_equal(asked(content), exact)
+    else:
+        assert asked(content).shape == (224, 224, 3)
+        assert not np.array_equal(asked(content), exact)
+
+
+def test_scaled_decoding_keeps_what_is_in_the_picture_where_it_is_and_turns_it() -> None:
+    pixels = np.zeros((2400, 3200, 3), np.uint8)
+    pixels[: 2400 // 2, :1600] = (250, 120, 10)
+    for turn in (b"", exif([entry(0x0112, 3, 1, 6)])):
+        content = encode(Image.fromarray(pixels), "JPEG")
+        content = content[:2] + turn + content[2:]
+        exact, scaled = (
+            preprocess.Preprocessing(256, 224, "cubic", scaled_decoding=each)(content).astype(int)
+            for each in (False, True)
+        )
+        assert np.abs(exact - scaled).mean() < 1
+
+
 def test_pillow_sees_the_same_picture() -> None:
     content = photograph((97, 61))
     np.testing.assert_array_equal(_jpeg.decode(content), np.asarray(Image.open(io.BytesIO(content))))

@@ -228,6 +228,18 @@ def test_absurd_parameters_are_refused(settings: tuple[Any, ...], why: str) -> N
         Preprocessing(*settings)
 
 
+SIZES = {"resize_short": "256", "crop": "224", "interpolation": "cubic"}
+
+
+def test_parameters_are_those_of_the_configuration() -> None:
+    assert Preprocessing.from_parameters(SIZES) == Preprocessing(256, 224, "cubic")
+    asked = Preprocessing.from_parameters(SIZES | {"max_pixels": "90000", "scaled_decoding": "1"})
+    assert asked == Preprocessing(256, 224, "cubic", 90000, scaled_decoding=True)
+    assert not Preprocessing.from_parameters(SIZES | {"scaled_decoding": "0"}).scaled_decoding
+    with pytest.raises(ValueError, match="scaled_decoding is 'yes'; it must be 0 or 1"):
+        Preprocessing.from_parameters(SIZES | {"scaled_decoding": "yes"})
+
+
 @pytest.mark.parametrize("before", ["", "in ensemble 'EfficientNetB0', ", "EfficientNetB0 at localhost:8001: "])
 @given(reasons=st.dictionaries(st.integers(0, 10_000), st.text()))
 def test_rejections_are_read_as_they_were_written(before: str, reasons: dict[int, str]) -> None:
