@@ -46,10 +46,6 @@ class TritonPythonModel:
             for rows in zip(*outputs, strict=True)
         ]
 
-    def finalize(self) -> None:
-        """Let the compiled model go, which ends with the last instance that has it."""
-        del self._compiled
-
 
 def _array(request: Any, name: str) -> np.ndarray[Any, Any]:
     return np.asarray(pb_utils.get_input_tensor_by_name(request, name).as_numpy())

@@ -1,13 +1,15 @@
-"""Tiny Paddle archives and their ONNX files, made once a session."""
+"""Tiny Paddle archives and their ONNX files, made once a session; a backend's modules."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import pytest
 
@@ -52,3 +54,16 @@ def tiny_exports(tiny_archives: Path, tiny_row: zoo.Model, tmp_path_factory: pyt
     for kind in ("json", "legacy", "scores"):
         export(convert(Archive.open(tiny_archives / kind, "own", "tests")), tiny_row, folder / f"{kind}.onnx")
     return folder
+
+
+@pytest.fixture(scope="module")
+def openvino_backend(root: Path) -> Iterator[dict[str, Any]]:
+    """Modules of the OpenVINO backend's folder, which isn't a package: Triton puts it on the path."""
+    names = ("bfloat16", "openvino_options", "openvino_compiled")
+    sys.path.insert(0, str(root / "backends" / "openvino"))
+    try:
+        yield {name: import_module(name) for name in names}
+    finally:
+        sys.path.pop(0)
+        for name in names:
+            sys.modules.pop(name, None)

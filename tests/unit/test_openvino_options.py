@@ -1,42 +1,20 @@
-"""config.pbtxt's keys become OpenVINO's properties, what can't be honoured is refused, and threads share a model."""
+"""config.pbtxt's keys become OpenVINO's properties, and what can't be honoured is refused."""
 
 from __future__ import annotations
 
-import gc
-import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
 import pytest
-from numpy.typing import NDArray
-from onnx import helper, numpy_helper
 
 FAST = frozenset({"avx2", "avx512_bf16"})
 SLOW = frozenset({"avx2", "avx512f"})
-MODULES = ("bfloat16", "openvino_options", "openvino_compiled")
 DEFAULTS = {"ENABLE_CPU_PINNING": False, "INFERENCE_PRECISION_HINT": "f32"}
 
 
-@pytest.fixture(scope="module")
-def backend(root: Path) -> Iterator[dict[str, Any]]:
-    """The modules of the backend's folder, which isn't a package: Triton puts it on the path."""
-    sys.path.insert(0, str(root / "backends" / "openvino"))
-    try:
-        yield {name: import_module(name) for name in MODULES}
-    finally:
-        sys.path.pop(0)
-        for name in MODULES:
-            sys.modules.pop(name, None)
-
-
 @pytest.fixture
-def properties(backend: dict[str, Any]) -> Any:
-    return backend["openvino_options"].properties
+def properties(openvino_backend: dict[str, Any]) -> Any:
+    return openvino_backend["openvino_options"].properties
 
 
 def config(optimization: dict[str, Any] | None = None, **parameters: object) -> dict[str, Any]:
@@ -101,88 +79,14 @@ CPUINFO = "processor\t: 0\nflags\t\t: fpu {}\nbugs\t: none\n\nprocessor\t: 1\nfl
 
 
 @pytest.mark.parametrize(("flag", "fast"), [("avx512_bf16", True), ("amx_bf16", True), ("avx512f", False)])
-def test_flags_of_a_cpu(backend: dict[str, Any], tmp_path: Path, flag: str, fast: bool) -> None:
+def test_flags_of_a_cpu(openvino_backend: dict[str, Any], tmp_path: Path, flag: str, fast: bool) -> None:
     (tmp_path / "cpuinfo").write_text(CPUINFO.format(flag))
-    flags = backend["bfloat16"].cpu_flags(tmp_path / "cpuinfo")
+    flags = openvino_backend["bfloat16"].cpu_flags(tmp_path / "cpuinfo")
     assert flags == {"fpu", flag}
-    assert (backend["bfloat16"].lacking(flags) is None) == fast
+    assert (openvino_backend["bfloat16"].lacking(flags) is None) == fast
 
 
-def test_another_kind_of_cpu_has_none_of_the_flags(backend: dict[str, Any], tmp_path: Path) -> None:
+def test_another_kind_of_cpu_has_none_of_the_flags(openvino_backend: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nFeatures\t: fp asimd bf16\n")
-    assert (
-        backend["bfloat16"].cpu_flags(tmp_path / "cpuinfo") == backend["bfloat16"].cpu_flags(tmp_path / "no") == set()
-    )
-
-
-def write_model(path: Path, factor: float = 2.0) -> Path:
-    """A model of any batch: the sum of a row, times the factor."""
-    nodes = [
-        helper.make_node("Cast", ["pixels"], ["x"], to=onnx.TensorProto.FLOAT),
-        helper.make_node("MatMul", ["x", "weights"], ["sums"]),
-    ]
-    ends = (
-        [helper.make_tensor_value_info("pixels", onnx.TensorProto.UINT8, ["N", 4])],
-        [helper.make_tensor_value_info("sums", onnx.TensorProto.FLOAT, ["N", 1])],
-    )
-    weights = numpy_helper.from_array(np.full((4, 1), factor, np.float32), "weights")
-    graph = helper.make_graph(nodes, "sums", *ends, [weights])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
-    return path
-
-
-def rows(count: int) -> NDArray[np.uint8]:
-    return np.arange(4 * count, dtype=np.uint8).reshape(count, 4)
-
-
-@pytest.fixture
-def two_streams(properties: Any) -> dict[str, Any]:
-    return dict(properties(config(NUM_STREAMS=2), "CPU", SLOW))
-
-
-def test_a_batch_of_any_size(backend: dict[str, Any], tmp_path: Path, two_streams: dict[str, Any]) -> None:
-    model = backend["openvino_compiled"].compiled(write_model(tmp_path / "model.onnx"), two_streams)
-    assert model.inputs == {"pixels": ("u8", [-1, 4])}
-    assert model.outputs == {"sums": ("f32", [-1, 1])}
-    for count in (1, 2, 5):
-        (sums,) = model({"pixels": rows(count)}, ["sums"])
-        np.testing.assert_array_equal(sums, 2 * rows(count).sum(axis=1, dtype=np.float32, keepdims=True))
-
-
-def test_instances_share_a_model_until_the_last_lets_it_go(
-    backend: dict[str, Any], tmp_path: Path, two_streams: dict[str, Any]
-) -> None:
-    compiled, path = backend["openvino_compiled"].compiled, write_model(tmp_path / "model.onnx")
-    first, second = compiled(path, two_streams), compiled(path, dict(two_streams))
-    assert first is second
-    other = compiled(path, two_streams | {"NUM_STREAMS": 1})
-    assert other is not first
-    before = len(backend["openvino_compiled"]._compiled)
-    del first, second, other
-    gc.collect()
-    assert len(backend["openvino_compiled"]._compiled) == before - 2
-
-
-def test_a_file_in_the_others_place_is_another_model(
-    backend: dict[str, Any], tmp_path: Path, two_streams: dict[str, Any]
-) -> None:
-    compiled, path = backend["openvino_compiled"].compiled, write_model(tmp_path / "model.onnx")
-    old = compiled(path, two_streams)
-    write_model(tmp_path / "new.onnx", 3.0).replace(path)
-    new = compiled(path, two_streams)
-    sums = [float(model({"pixels": rows(1)}, ["sums"])[0].item()) for model in (old, new)]
-    assert sums == [12.0, 18.0]
-
-
-def test_threads_do_not_get_each_others_answers(
-    backend: dict[str, Any], tmp_path: Path, two_streams: dict[str, Any]
-) -> None:
-    model = backend["openvino_compiled"].compiled(write_model(tmp_path / "model.onnx"), two_streams)
-
-    def wrong(number: int) -> int:
-        pixels = np.full((1 + number % 3, 4), number, np.uint8)
-        kept = [model({"pixels": pixels}, ["sums"])[0] for _ in range(50)]
-        return sum(int((sums != 8 * number).any()) for sums in kept)
-
-    with ThreadPoolExecutor(8) as threads:
-        assert sum(threads.map(wrong, range(32))) == 0
+    cpu_flags = openvino_backend["bfloat16"].cpu_flags
+    assert cpu_flags(tmp_path / "cpuinfo") == cpu_flags(tmp_path / "no") == set()
