@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bench import growth, overload, page, preprocessing, sdk, server_memory
+from bench import growth, overload, page, preprocessing, sdk, server_memory, startup
 from bench.comparison import Comparison
 from bench.table import Table
 from scripts.console import progress_console
@@ -21,6 +21,7 @@ PARTS: dict[str, Callable[[], Iterator[Comparison] | Iterator[Table]]] = {
     "work": growth.by_work,
     "overload": overload.overload,
     "server_memory": server_memory.by_instances,
+    "startup": startup.startup,
 }
 
 

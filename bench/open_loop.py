@@ -28,13 +28,15 @@ _OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 class Outcome:
     """Of requests that have ended: milliseconds since they were due, by how they ended; and what wasn't sent.
 
-    `late_ms` has by how much each was sent late, `cpu` what sending took of a core.
+    `late_ms` has by how much each was sent late, `cpu` what sending took of a core, `answering_s` how long it took from
+    the first request's sending to the last answer.
     """
 
     taken_ms: dict[grpc.StatusCode, list[float]] = field(default_factory=dict)
     late_ms: list[float] = field(default_factory=list)
     unsent: int = 0
     cpu: float = 0.0
+    answering_s: float = 0.0
 
     def ended(self, code: grpc.StatusCode) -> list[float]:
         """Milliseconds of those that ended so."""
@@ -91,6 +93,7 @@ class _Sending:
 
     def __init__(self) -> None:
         self.outcome = Outcome()
+        self._begin_s = time.perf_counter()
         self._under_way = 0
         self._changed = threading.Condition()
 
@@ -111,6 +114,8 @@ class _Sending:
     def _ended(self, code: grpc.StatusCode, taken_s: float) -> None:
         with self._changed:
             self.outcome.taken_ms.setdefault(code, []).append(1000 * taken_s)
+            if code == grpc.StatusCode.OK:
+                self.outcome.answering_s = time.perf_counter() - self._begin_s
             self._under_way -= 1
             self._changed.notify_all()
 

@@ -48,9 +48,10 @@ _COLUMNS = (
 _NOTE = """\
 {model}, one JPEG of 500x375 a request, at random times for {seconds:g} s, through gRPC, from the server's own {cores}
 cores. Capacity: {capacity} images/s, what {clients} clients reach who wait for their answers. Without load the p50 is
-{unloaded} ms. Times count from when a request was due. The bound is a full queue's {queue} requests at the rate that
-was answered. Recovered: when, after the last request of the load, the first of {in_a_row} in a row was sent that took
-at most {recovered:g} times the unloaded p50. {unsent}"""
+{unloaded} ms. Times count from when a request was due. The bound is what a full queue of {queue} takes at the rate that
+was answered; there is one before the preprocessing and one before the network. Recovered: when, after the last request
+of the load, the first of {in_a_row} in a row was sent that took at most {recovered:g} times the unloaded p50.
+{unsent}"""
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def _recovered_ms(sender: Sender, bound_ms: float) -> float:
 def _row(each: _Round, queue: int) -> tuple[str, ...]:
     outcome = each.outcome
     answered, refused = outcome.ended(_OK), outcome.ended(_REFUSED)
-    answered_per_s = len(answered) / DURATION_S
+    answered_per_s = len(answered) / outcome.answering_s if answered else 0.0
     return (
         f"{each.factor:g}",
         f"{sum(map(len, outcome.taken_ms.values())):,}",

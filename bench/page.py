@@ -82,6 +82,11 @@ that can't refuse would let them wait longer and longer; Triton refuses what fin
 
 With one model in a repository of its own, right after it has come up: each instance has computed one picture then.
 """,
+    "startup": """\
+## Until it can be used
+
+Files are in the machine's cache, as after a first start.
+""",
 }
 
 
