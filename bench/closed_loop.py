@@ -36,14 +36,14 @@ def load(port: int, model: str, images: Sequence[bytes], *, clients: int, measur
     After a warm-up; the last request of each client is waited for, so that each has one that counts.
     """
     content = _request(model, images)
-    answered = _Answered(time.perf_counter() + WARM_UP_S, measured_s)
+    answered = Answered(time.perf_counter() + WARM_UP_S, measured_s)
     with ThreadPoolExecutor(clients) as pool:
         for asked in [pool.submit(_client, port, content, answered) for _ in range(clients)]:
             asked.result()
     return answered.figures(len(images))
 
 
-class _Answered:
+class Answered:
     """Begin and end of each request that was under way at some time after the warm-up."""
 
     def __init__(self, begin_s: float, measured_s: float) -> None:
@@ -51,6 +51,7 @@ class _Answered:
         self.samples: list[tuple[float, float]] = []
 
     def figures(self, images: int) -> Figures:
+        """What they come to, with so many images in each."""
         requests = sum(self._share(*sample) for sample in self.samples)
         p50_ms, p99_ms = percentiles([1000 * (ended_s - began_s) for began_s, ended_s in self.samples], (50, 99))
         return Figures(requests * images / (self.end_s - self.begin_s), p50_ms, p99_ms)
@@ -60,7 +61,7 @@ class _Answered:
         return (min(ended_s, self.end_s) - max(began_s, self.begin_s)) / (ended_s - began_s)
 
 
-def _client(port: int, content: bytes, answered: _Answered) -> None:
+def _client(port: int, content: bytes, answered: Answered) -> None:
     with socket.create_connection((LOOPBACK, port), timeout=_LIMIT_S) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while (began_s := time.perf_counter()) < answered.end_s:
