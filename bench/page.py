@@ -60,6 +60,8 @@ normalises to float32 on the CPU; ours decodes with libjpeg-turbo straight into 
     "clients": """\
 ## More clients
 
+From here on there is no other side: these are one machine's figures, not ratios.
+
 Encoded JPEGs, the embedded server, so many connections that each ask again as soon as they are answered. They share
 the server's cores, so the load is made as cheaply as can be: requests made once, plain sockets, HTTP
 (`bench/closed_loop.py`).

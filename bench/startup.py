@@ -117,7 +117,7 @@ def _imports() -> Table:
 
 
 def _import_cells(statement: str) -> tuple[str, str]:
-    taken_ms = [1000 * fresh.seconds(statement) for _ in range(ROUNDS)]
+    taken_ms = [1000 * taken_s for taken_s in fresh.seconds(statement, ROUNDS)]
     largest = list(fresh.by_package(statement).items())[:LARGEST] if statement != "pass" else []
     return spread(taken_ms), ", ".join(f"{package} {figure(ms)}" for package, ms in largest)
 
