@@ -11,8 +11,10 @@ from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from bench.comparison import Comparison
+from bench.table import Table
 from loadtest.device import processor
 from scripts.files import write_whole
 
@@ -55,6 +57,38 @@ of 224x224 pixels has 150 kB as uint8, and would have 602 kB as float32, as one 
 One core, equal pixels to the last bit (which is checked first). PaddleClas decodes to BGR, turns that into RGB, and
 normalises to float32 on the CPU; ours decodes with libjpeg-turbo straight into RGB, and the network normalises.
 """,
+    "clients": """\
+## More clients
+
+From here on there is no other side: these are one machine's figures, not ratios.
+
+Encoded JPEGs, the embedded server, so many connections that each ask again as soon as they are answered. They share
+the server's cores, so the load is made as cheaply as can be: requests made once, plain sockets, HTTP
+(`bench/closed_loop.py`).
+""",
+    "work": """\
+## More work
+
+What an image costs, by what it is and by which network classifies it: random weights, but for EfficientNetLite0. The
+time of one client, and what the server does when it is busy.
+""",
+    "overload": """\
+## More than it can do
+
+Requests that come whether or not those before are answered, as from callers who don't know of each other. A server
+that can't refuse would let them wait longer and longer; Triton refuses what finds a full queue (gRPC's UNAVAILABLE,
+`ServerOverloaded` in the SDK), so that those it takes wait no longer than the queue is long.
+""",
+    "server_memory": """\
+## Memory of the server
+
+With one model in a repository of its own, right after it has come up: each instance has computed one picture then.
+""",
+    "startup": """\
+## Until it can be used
+
+Files are in the machine's cache, as after a first start.
+""",
 }
 
 
@@ -67,7 +101,10 @@ def header() -> dict[str, str]:
     }
 
 
-def write(found: Mapping[str, Sequence[Comparison]], folder: Path) -> None:
+Part = Sequence[Comparison | Table]
+
+
+def write(found: Mapping[str, Part], folder: Path) -> None:
     """Put the page and its data into a folder."""
     head = header()
     data = {"header": head, "comparisons": {name: [asdict(each) for each in part] for name, part in found.items()}}
@@ -75,18 +112,38 @@ def write(found: Mapping[str, Sequence[Comparison]], folder: Path) -> None:
     write_whole(folder / "benchmarks.md", markdown(head, found))
 
 
-def read(path: Path) -> tuple[dict[str, str], dict[str, list[Comparison]]]:
+def read(path: Path) -> tuple[dict[str, str], dict[str, list[Comparison | Table]]]:
     """What `write` has put there as data."""
     data = json.loads(path.read_text(encoding="utf-8"))
     parts = data["comparisons"].items()
-    return data["header"], {name: [Comparison(**each) for each in part] for name, part in parts}
+    return data["header"], {name: [_read(each) for each in part] for name, part in parts}
 
 
-def markdown(head: Mapping[str, str], found: Mapping[str, Sequence[Comparison]]) -> str:
+def _read(each: dict[str, Any]) -> Comparison | Table:
+    if "columns" not in each:
+        return Comparison(**each)
+    return Table(each["name"], tuple(each["columns"]), tuple(map(tuple, each["rows"])), each["note"])
+
+
+def markdown(head: Mapping[str, str], found: Mapping[str, Part]) -> str:
     """The page."""
     parts = [_INTRODUCTION.format(**head)]
-    parts += [f"{_HEADINGS[name]}\n{_table(part)}" for name, part in found.items()]
+    parts += [f"{_HEADINGS[name]}\n{_figures(part)}" for name, part in found.items()]
     return "\n".join(parts)
+
+
+def _figures(part: Part) -> str:
+    """The comparisons in one table, and each table after them."""
+    comparisons = [each for each in part if isinstance(each, Comparison)]
+    drawn = [_table(comparisons)] if comparisons else []
+    return "\n".join([*drawn, *(each.markdown() for each in part if isinstance(each, Table))])
+
+
+def said(each: Comparison | Table) -> str:
+    """What is printed as soon as it is measured."""
+    if isinstance(each, Table):
+        return "\n".join(each.lines())
+    return " · ".join(cells(each)).replace("*", "")
 
 
 def _table(comparisons: Iterable[Comparison]) -> str:

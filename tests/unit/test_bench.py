@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
-from bench import agreement, page
+from bench import agreement, closed_loop, fresh, page
 from bench.__main__ import PARTS
 from bench.comparison import Comparison, Measure
+from bench.open_loop import Outcome
+from bench.server_log import Line, started
+from bench.table import Table, figure, spread
+
+TABLE = Table("Clients", ("clients", "images/s"), (("1", "95.2"), ("64", "1,234")), "As the server tells.")
 
 
 def test_the_page_is_what_its_data_make(root: Path) -> None:
@@ -51,3 +57,64 @@ def test_views_are_different_pictures_and_always_the_same() -> None:
     assert {(view.shape, str(view.dtype)) for view in first} == {((32, 32, 3), "uint8")}
     assert len({view.tobytes() for view in first}) == len(first) == 300
     np.testing.assert_array_equal(first, again)
+
+
+def test_a_table_is_drawn_for_the_page_and_for_the_terminal() -> None:
+    drawn = "| clients | images/s |\n| --- | ---: |\n| 1 | 95.2 |\n| 64 | 1,234 |\n"
+    assert TABLE.markdown() == f"**Clients**\n\n{drawn}\nAs the server tells.\n"
+    assert page.said(TABLE).splitlines() == [
+        "Clients",
+        "  clients  images/s",
+        "  1            95.2",
+        "  64          1,234",
+    ]
+
+
+def test_tables_and_comparisons_are_written_and_read_again(tmp_path: Path) -> None:
+    comparison = Comparison("a", "b", (1.0,), (2.0,), "least", 2.0)
+    page.write({"sdk": [comparison, TABLE], "clients": [TABLE]}, tmp_path)
+    header, found = page.read(tmp_path / "benchmarks.json")
+    assert [list(found), found["clients"], found["sdk"][1]] == [["sdk", "clients"], [TABLE], TABLE]
+    assert (tmp_path / "benchmarks.md").read_text(encoding="utf-8") == page.markdown(header, found)
+    assert page.markdown(header, found).count(TABLE.markdown()) == 2
+
+
+def test_figures_have_three_digits() -> None:
+    assert list(map(figure, (0, 0.5, 9.876, 98.76, 987.6, 98765))) == ["0", "0.50", "9.88", "98.8", "988", "98,765"]
+    assert spread([3, 1, 2, 40]) == "2.50 (1.00 to 40.0)"
+
+
+def test_a_closed_loop_counts_the_part_of_a_request_that_lies_in_the_time() -> None:
+    answered = closed_loop.Answered(10.0, 2.0)
+    answered.samples += [(9.5, 10.5), (10.5, 11.5), (11.5, 12.5)]
+    assert answered.figures(4) == closed_loop.Figures(2 * 4 / 2.0, 1000.0, 1000.0)
+
+
+def test_an_outcome_knows_what_was_neither_answered_nor_refused() -> None:
+    codes = {grpc.StatusCode.OK: [1.0, 2.0], grpc.StatusCode.UNAVAILABLE: [3.0], grpc.StatusCode.INTERNAL: [4.0]}
+    assert (Outcome(codes).failed, Outcome(codes).ended(grpc.StatusCode.OK), Outcome().failed) == (1, [1.0, 2.0], 0)
+
+
+_LOG = (
+    'I1128 18:12:29.874391 19524 cuda_memory_manager.cc:117] "CUDA memory pool disabled"',
+    'I1128 18:12:29.875769 19524 model_lifecycle.cc:472] "loading: A_net:1"',
+    "I1128 18:12:30.217179 19524 model_lifecycle.cc:839] \"successfully loaded 'A_net'\"",
+    'I1128 18:12:30.221006 19524 grpc_server.cc:2558] "Started GRPCInferenceService at 127.0.0.1:37177"',
+)
+
+
+def test_a_start_is_read_from_the_log() -> None:
+    lines = [Line(float(second), text) for second, text in enumerate(_LOG)]
+    told = started(lines)
+    assert (told.first_s, told.loading_s, told.loaded_s, told.listening_s) == (0, {"A_net": 1}, {"A_net": 2}, 3)
+    for missing in range(1, 4):
+        with pytest.raises(ValueError, match="log doesn't tell"):
+            started([*lines[:missing], *lines[missing + 1 :]])
+
+
+def test_imports_are_added_up_by_package() -> None:
+    told = (
+        "import time: self [us] | cumulative | imported package\nimport time:       200 |        200 |   json.decoder\n"
+    )
+    told += "import time:      1500 |       1700 | numpy\nimport time:       500 |        500 |   numpy.core\n"
+    assert fresh.packages(told) == {"numpy": 2.0, "Python's own": 0.2}
