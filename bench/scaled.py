@@ -27,8 +27,8 @@ _VIEWS = 100
 _BATCH = 10
 
 _NOTE = f"""\
-{_VIEWS} random crops of photographs, enlarged to {_SIDE}x{_SIDE} pixels since none so large is at hand: real ones have finer
-detail. Real weights."""
+{_VIEWS} random crops of photographs, enlarged to {_SIDE}x{_SIDE} pixels since none so large is at hand: real ones have
+finer detail. Real weights."""
 
 
 def speed() -> Iterator[Comparison]:

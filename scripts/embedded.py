@@ -30,6 +30,7 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104  only where a user asks for it
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/_.+-]+")
 _EXIT_TIMEOUT_S = 10
+_KNOCK_S = 0.01
 _LOG_LINES = 400
 _FAILED_LOAD = re.compile(r"""\] "(failed to load '.*' version .*)"$""")
 _FATAL = re.compile(r"^error: (?:creating server: )?(.*)")
@@ -181,6 +182,9 @@ class EmbeddedServer:
                 if self._process.poll() is not None:
                     self._reader.join(timeout=5)
                     raise ServerError(self._reason())
+                if not self._listens():  # gRPC itself would try again only after a while, and longer each time
+                    time.sleep(_KNOCK_S)
+                    continue
                 try:
                     return server.wait_ready(self.models, timeout_s=0.5)
                 except (
@@ -190,6 +194,11 @@ class EmbeddedServer:
                 except TritonClasError:
                     continue
         raise ServerError(f"the server wasn't ready after {self.start_timeout_s:g} s; {self._reason()}")
+
+    def _listens(self) -> bool:
+        host, port = self.url.rsplit(":", 1)
+        with socket.socket() as knocking:
+            return knocking.connect_ex((host, int(port))) == 0
 
     def _reason(self) -> str:
         """Why it didn't start, in the server's own words."""

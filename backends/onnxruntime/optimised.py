@@ -7,6 +7,7 @@ have the same pages. ONNX Runtime lays them out for the processor, whose flags a
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import shutil
@@ -31,6 +32,7 @@ def session(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
     try:
         if not (entry / _MODEL).is_file():
             _make(path, options, entry)
+            ctypes.CDLL(None).malloc_trim(0)  # what that took, twice the model, would stay this process's
             _evict(cache, LARGEST_CACHE_BYTES, keep=entry)
         os.utime(entry)
         return _open(entry / _MODEL, options)
