@@ -15,6 +15,12 @@ from typing import Any
 import grpc
 from tritonclient.grpc import service_pb2
 
+from tritonclas._faults import error_class
+from tritonclas.errors import ServerOverloaded
+
+#: How requests end: answered, or with one of the SDK's errors.
+ANSWERED, REFUSED = "answered", ServerOverloaded.__name__
+
 #: Under way at one time. A server that queues without a bound would get no more than that, and it would be seen.
 IN_FLIGHT_LIMIT = 1000
 _CONNECTIONS = 8
@@ -32,21 +38,20 @@ class Outcome:
     the first request's sending to the last answer.
     """
 
-    taken_ms: dict[grpc.StatusCode, list[float]] = field(default_factory=dict)
+    taken_ms: dict[str, list[float]] = field(default_factory=dict)
     late_ms: list[float] = field(default_factory=list)
     unsent: int = 0
     cpu: float = 0.0
     answering_s: float = 0.0
 
-    def ended(self, code: grpc.StatusCode) -> list[float]:
+    def ended(self, how: str) -> list[float]:
         """Milliseconds of those that ended so."""
-        return self.taken_ms.get(code, [])
+        return self.taken_ms.get(how, [])
 
     @property
     def failed(self) -> int:
         """Those that were neither answered nor refused."""
-        known = (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)
-        return sum(len(times) for code, times in self.taken_ms.items() if code not in known)
+        return sum(len(times) for how, times in self.taken_ms.items() if how not in (ANSWERED, REFUSED))
 
 
 class Sender:
@@ -69,11 +74,11 @@ class Sender:
     ) -> None:
         self._resources.close()
 
-    def ask(self) -> tuple[grpc.StatusCode, float]:
+    def ask(self) -> tuple[str, float]:
         """One request, waited for: how it ended, and after how many milliseconds."""
         begin_s = time.perf_counter()
-        code: grpc.StatusCode = self._calls[0].future(self._content, timeout=_TIMEOUT_S).code()
-        return code, 1000 * (time.perf_counter() - begin_s)
+        how = _ending(self._calls[0].future(self._content, timeout=_TIMEOUT_S))
+        return how, 1000 * (time.perf_counter() - begin_s)
 
     def send(self, per_s: float, duration_s: float) -> _Sending:
         """Send so many a second at random times; what comes back tells the outcome when all have ended."""
@@ -109,12 +114,12 @@ class _Sending:
     def sent(self, future: Any, due_s: float) -> None:
         """Keep when it was sent, and what becomes of it."""
         self.outcome.late_ms.append(1000 * (time.perf_counter() - due_s))
-        future.add_done_callback(lambda done: self._ended(done.code(), time.perf_counter() - due_s))
+        future.add_done_callback(lambda done: self._ended(_ending(done), time.perf_counter() - due_s))
 
-    def _ended(self, code: grpc.StatusCode, taken_s: float) -> None:
+    def _ended(self, how: str, taken_s: float) -> None:
         with self._changed:
-            self.outcome.taken_ms.setdefault(code, []).append(1000 * taken_s)
-            if code == grpc.StatusCode.OK:
+            self.outcome.taken_ms.setdefault(how, []).append(1000 * taken_s)
+            if how == ANSWERED:
                 self.outcome.answering_s = time.perf_counter() - self._begin_s
             self._under_way -= 1
             self._changed.notify_all()
@@ -124,6 +129,12 @@ class _Sending:
         with self._changed:
             self._changed.wait_for(lambda: self._under_way == 0, timeout=2 * _TIMEOUT_S)
         return self.outcome
+
+
+def _ending(future: Any) -> str:
+    """How a request ended, which is waited for."""
+    code: grpc.StatusCode = future.code()
+    return ANSWERED if code == grpc.StatusCode.OK else error_class(code.name, future.details() or "")[0].__name__
 
 
 def _arrivals(per_s: float, begin_s: float, end_s: float) -> Iterator[float]:

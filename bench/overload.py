@@ -8,11 +8,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import grpc
-
 from bench.closed_loop import load
 from bench.models import repository
-from bench.open_loop import Outcome, Sender
+from bench.open_loop import ANSWERED, REFUSED, Outcome, Sender
 from bench.pictures import photograph
 from bench.table import Table, figure
 from loadtest.samples import percentiles
@@ -29,7 +27,6 @@ UNLOADED_REQUESTS = 100
 _RECOVERED, _IN_A_ROW = 1.5, 3
 _RECOVERY_LIMIT_S = 60.0
 
-_OK, _REFUSED = grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE
 _COLUMNS = (
     "asked, of the capacity",
     "sent",
@@ -51,7 +48,7 @@ cores. Capacity: {capacity} images/s, what {clients} clients reach who wait for 
 {unloaded} ms. Times count from when a request was due. The bound is what a full queue of {queue} takes at the rate that
 was answered; there is one before the preprocessing and one before the network. Recovered: when, after the last request
 of the load, the first of {in_a_row} in a row was sent that took at most {recovered:g} times the unloaded p50.
-{unsent}"""
+{unsent} 99 % were sent within {late} ms of when they were due."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +68,7 @@ def overload() -> Iterator[Table]:
         queue = _queue(server.url)
         rounds = [_round(sender, factor, capacity, unloaded_ms) for factor in FACTORS]
     unsent = sum(each.outcome.unsent for each in rounds)
+    (late_ms,) = percentiles([late_ms for each in rounds for late_ms in each.outcome.late_ms], (99,))
     note = _NOTE.format(
         model=MODEL,
         seconds=DURATION_S,
@@ -81,6 +79,7 @@ def overload() -> Iterator[Table]:
         queue=queue,
         in_a_row=_IN_A_ROW,
         recovered=_RECOVERED,
+        late=figure(late_ms),
         unsent=f"{unsent} requests weren't sent, since too many were under way." if unsent else "All were sent.",
     )
     yield Table("Overload", _COLUMNS, tuple(_row(each, queue) for each in rounds), note)
@@ -104,8 +103,8 @@ def _recovered_ms(sender: Sender, bound_ms: float) -> float:
     begin_s, since_s, fast = time.perf_counter(), 0.0, 0
     while time.perf_counter() - begin_s < _RECOVERY_LIMIT_S:
         sent_s = time.perf_counter() - begin_s
-        code, taken_ms = sender.ask()
-        if code != _OK or taken_ms > bound_ms:
+        how, taken_ms = sender.ask()
+        if how != ANSWERED or taken_ms > bound_ms:
             fast = 0
             continue
         since_s = since_s if fast else sent_s
@@ -117,7 +116,7 @@ def _recovered_ms(sender: Sender, bound_ms: float) -> float:
 
 def _row(each: _Round, queue: int) -> tuple[str, ...]:
     outcome = each.outcome
-    answered, refused = outcome.ended(_OK), outcome.ended(_REFUSED)
+    answered, refused = outcome.ended(ANSWERED), outcome.ended(REFUSED)
     answered_per_s = len(answered) / outcome.answering_s if answered else 0.0
     return (
         f"{each.factor:g}",
