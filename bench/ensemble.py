@@ -34,7 +34,7 @@ SIZE = (500, 375)
 BATCH = 8
 CLIENTS, CLIENTS_OF_BATCHES = 4, 2
 ROUNDS = 7
-TRIAL = Duration(0.3, 1.0, least=4)
+TRIAL = Duration(0.3, 1.0, least=2)
 
 #: What is hoped for with single pictures, and how long a round must be: with slow models a few batches take seconds.
 THROUGHPUT = {
