@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from bench import growth, overload, page, preprocessing, sdk, server_memory, startup
+from bench import ensemble, exports, growth, overload, page, preprocessing, sdk, server_memory, startup
+from bench.alternatives import compare as alternatives
 from bench.comparison import Comparison
 from bench.table import Table
 from scripts.console import progress_console
@@ -22,6 +23,13 @@ PARTS: dict[str, Callable[[], Iterator[Comparison] | Iterator[Table]]] = {
     "overload": overload.overload,
     "server_memory": server_memory.by_instances,
     "startup": startup.startup,
+    "throughput": ensemble.throughput,
+    "network": ensemble.network,
+    "latency": ensemble.latency,
+    "alternatives": alternatives.compare,
+    "camera": ensemble.camera,
+    "neighbour": ensemble.busy_neighbour,
+    "exports": exports.compare,
 }
 
 

@@ -42,6 +42,16 @@ class Comparison:
         return self.ratio <= self.bound if self.at == "most" else self.ratio >= self.bound
 
 
+def in_turns(rounds: int, *sides: Callable[[], float]) -> list[tuple[float, ...]]:
+    """What each side measures in each round, by sides; every other round they come in reverse."""
+    taken: list[list[float]] = [[] for _ in sides]
+    for number in range(rounds):
+        both = list(zip(taken, sides, strict=True))
+        for each, side in both if number % 2 == 0 else reversed(both):
+            each.append(side())
+    return [tuple(each) for each in taken]
+
+
 @dataclass(frozen=True)
 class Measure:
     """How long: so many rounds, each of so many pieces of work by each side."""

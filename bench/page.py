@@ -18,7 +18,20 @@ from bench.table import Table
 from loadtest.device import processor
 from scripts.files import write_whole
 
-_PACKAGES = ("tritonclas", "tritonclient", "grpcio", "numpy", "opencv-python-headless", "simplejpeg", "pillow")
+_PACKAGES = (
+    "tritonclas",
+    "tritonclient",
+    "grpcio",
+    "numpy",
+    "opencv-python-headless",
+    "simplejpeg",
+    "pillow",
+    "onnxruntime",
+    "nvidia-pytriton",
+    "fastapi",
+    "uvicorn",
+    "litserve",
+)
 
 _INTRODUCTION = """\
 # Benchmarks
@@ -34,6 +47,52 @@ highest in brackets. Times are of one piece of work, as the row names it. `make 
 """
 
 _HEADINGS = {
+    "throughput": """\
+## The embedded server beside one Python process
+
+Encoded JPEGs to probabilities, through Triton's HTTP endpoint and in one Python process without any server, on the same
+cores with the same decoding and the same network. Both answer the same, which is checked first. The one process is as
+fast as could be had: of several ways to use the cores the best is chosen in a trial, and named in the row. Triton is
+asked by a process that sends one request, made beforehand, over raw sockets, and reads each answer to its end; what
+that takes of the cores is in Triton's times. Times are of one image, with all clients busy.
+""",
+    "network": """\
+## The network alone
+
+The same, of pixels that are there already: what the server adds to ONNX Runtime.
+""",
+    "latency": """\
+## One at a time
+
+The same with a single client, and in the process that is fastest for one picture: medians of the requests' times.
+""",
+    "alternatives": """\
+## Other servers
+
+The same job with equal care on the same cores: the project's own decoding, the published network, a session of one
+thread for each core; bytes in, probabilities out, no text on the way. FastAPI has a pool of threads behind uvicorn,
+LitServe a worker process for each core, PyTriton a function for each core. All are asked by the same generator, and
+answer the same, which is checked first.
+""",
+    "camera": """\
+## Photographs out of a camera
+
+Beside the pipeline that is written first: Pillow decodes and resizes, numpy normalises, ONNX Runtime runs
+paddle2onnx's file with its default options, in as many threads as there are clients. Pillow's resizing averages
+pixels, so the answers are only similar.
+""",
+    "neighbour": """\
+## Beside another process
+
+Both ours: on a machine where another process keeps one core busy, and on one that is free.
+""",
+    "exports": """\
+## The ONNX file
+
+In ONNX Runtime, one thread, one picture: the file as the project publishes it, which takes pixels, beside the one that
+paddle2onnx writes, which takes what a caller must have normalised and transposed before. That isn't counted, which is
+to paddle2onnx's advantage. Both answer the same, which is checked first.
+""",
     "sdk": """\
 ## The SDK beside plain tritonclient
 

@@ -1,0 +1,1 @@
+"""Servers that do the same job, each as its makers advise it, and how they are started."""

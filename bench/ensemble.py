@@ -1,0 +1,174 @@
+"""Triton's way from an encoded picture to probabilities, beside the same in one Python process on the same cores."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import prepared, raw_export, strategies
+from bench.comparison import Comparison, in_turns
+from bench.inprocess import InProcess
+from bench.pacing import Duration
+from bench.pictures import photograph
+from bench.prepared import Prepared
+from bench.strategies import Strategy
+from scripts import processes
+from scripts.embedded import EmbeddedServer
+from scripts.fetch import fetch
+from scripts.pipeline import populate
+from scripts.repository import onnx_path
+from tritonclas import zoo
+from tritonclas.preprocess import Preprocessing
+
+MODEL = "EfficientNetB0"
+SIZE = (500, 375)
+BATCH = 8
+CLIENTS, CLIENTS_OF_BATCHES = 4, 2
+ROUNDS = 7
+TRIAL = Duration(0.3, 1.0, least=2)
+
+#: What is hoped for with single pictures, and how long a round must be: with slow models a few batches take seconds.
+THROUGHPUT = {
+    MODEL: (0.95, Duration(0.7, 2.0)),
+    "EfficientNetB4": (0.95, Duration(0.7, 2.5)),
+    "ResNeXt101_32x8d_wsl": (0.97, Duration(1.0, 3.0, least=5)),
+}
+LATENCY = (MODEL, "EfficientNetB4")
+BOUND_OF_BATCHES = 0.95
+NETWORK_BOUND = 0.97
+#: How far probabilities may be apart: networks of random weights amplify rounding, which depends on the batch.
+TOLERANCE = 2e-3
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server, and the file of its network."""
+
+    model: zoo.Model
+    http: int
+    network: Path
+
+    def pictures(self, batch: int, size: tuple[int, int] = SIZE) -> Prepared:
+        """A batch for the ensemble."""
+        return prepared.pictures(self.http, self.model.name, [photograph(*size)] * batch)
+
+    def crops(self, batch: int) -> Prepared:
+        """A batch for the network alone."""
+        preprocessing = Preprocessing(self.model.resize_short, self.model.crop, self.model.interpolation)
+        crop = preprocessing(photograph(*SIZE))
+        return prepared.crops(self.http, self.model.network_name, np.stack([crop] * batch))
+
+
+@contextmanager
+def serving(name: str) -> Iterator[Served]:
+    """The embedded server with a model of random weights."""
+    model = zoo.find(name)
+    with tempfile.TemporaryDirectory(prefix="tritonclas-bench-") as folder:
+        populate(model, "synthetic", Path(folder))
+        with EmbeddedServer([name], Path(folder)) as server:
+            yield Served(model, server.ports.http, onnx_path(name, Path(folder)))
+
+
+def throughput() -> Iterator[Comparison]:
+    """Pictures a second, single ones and in batches."""
+    for name, (bound, duration) in THROUGHPUT.items():
+        with serving(name) as served, InProcess("images", served.model, served.network) as reference:
+            requests = [(bound, served.pictures(1)), (BOUND_OF_BATCHES, served.pictures(BATCH))]
+            yield from _beside(requests, reference, f"{name}, JPEG {resolution(SIZE)}", duration)
+
+
+def network() -> Iterator[Comparison]:
+    """The network alone, which is given pixels."""
+    with serving(MODEL) as served, InProcess("crops", served.model, served.network) as reference:
+        requests = [(NETWORK_BOUND, served.crops(1)), (NETWORK_BOUND, served.crops(BATCH))]
+        yield from _beside(requests, reference, f"{MODEL}_net, pixels", THROUGHPUT[MODEL][1])
+
+
+def _beside(
+    requests: Sequence[tuple[float, Prepared]], reference: InProcess, what: str, duration: Duration
+) -> Iterator[Comparison]:
+    """Each request beside the best in one process, which is measured once a round."""
+    best = reference.best(strategies.throughput(strategies.cores()), TRIAL)
+    expected = reference.probabilities(best)
+    for _, request in requests:
+        _check(request, expected)
+    sides = [partial(request.image_s, _clients(request), duration) for _, request in requests]
+    theirs, *ours = in_turns(ROUNDS, partial(reference.image_s, best, duration), *sides)
+    for (bound, request), taken in zip(requests, ours, strict=True):
+        name = f"{what}, batch {request.images}, {_clients(request)} clients"
+        yield Comparison(name, f"in one process: {best}", taken, theirs, "least", bound)
+
+
+def latency() -> Iterator[Comparison]:
+    """One picture at a time: the median time of each round."""
+    for name in LATENCY:
+        with serving(name) as served, InProcess("images", served.model, served.network) as reference:
+            request, duration = served.pictures(1), THROUGHPUT[name][1]
+            best = reference.best(strategies.latency(strategies.cores()), TRIAL)
+            _check(request, reference.probabilities(best))
+            ours, theirs = in_turns(
+                ROUNDS,
+                lambda: request.pace(1, duration).p50_ms / 1000,  # noqa: B023
+                lambda: reference.pace(best, duration).p50_ms / 1000,  # noqa: B023
+            )
+            what = f"{name}, JPEG {resolution(SIZE)}, one at a time, median time"
+            yield Comparison(what, f"in one process: {best}", ours, theirs, "most", 1.10)
+
+
+def _check(request: Prepared, expected: Array) -> None:
+    """Both answer the same, or nothing is measured."""
+    for row in request.probabilities():
+        np.testing.assert_allclose(row, expected, atol=TOLERANCE)
+
+
+def camera() -> Iterator[Comparison]:
+    """Photographs out of a camera, beside the pipeline that is written first: Pillow, numpy, paddle2onnx's file."""
+    size, bound = (4000, 3000), 2.0
+    duration, defaults = Duration(1.0, 2.5), Strategy(workers=CLIENTS, threads=0)
+    with serving(MODEL) as served, tempfile.TemporaryDirectory(prefix="tritonclas-bench-") as folder:
+        raw = Path(folder) / "raw.onnx"
+        raw_export.write(fetch(served.model, "synthetic", Path(folder)), raw)
+        with InProcess("pillow", served.model, raw, size) as reference:
+            request = served.pictures(1, size)
+            sides = partial(request.image_s, CLIENTS, duration), partial(reference.image_s, defaults, duration)
+            ours, theirs = in_turns(ROUNDS, *sides)
+    name = f"{MODEL}, JPEG {resolution(size)}, batch 1, {CLIENTS} clients"
+    other = f"in one process: Pillow, numpy, a session by default, {CLIENTS} threads"
+    yield Comparison(name, other, ours, theirs, "least", bound)
+
+
+def busy_neighbour() -> Iterator[Comparison]:
+    """With and without another process that keeps a core busy."""
+    duration = THROUGHPUT[MODEL][1]
+    with serving(MODEL) as served:
+        request = served.pictures(1)
+
+        def disturbed() -> float:
+            neighbour = processes.start([sys.executable, "-c", "while True: pass"], os.environ)
+            try:
+                return request.image_s(CLIENTS, duration)
+            finally:
+                processes.stop(neighbour, grace_s=1)
+
+        ours, theirs = in_turns(ROUNDS, disturbed, partial(request.image_s, CLIENTS, duration))
+    name = f"{MODEL}, JPEG {resolution(SIZE)}, batch 1, {CLIENTS} clients, beside a process that keeps a core busy"
+    yield Comparison(name, "without that process", ours, theirs, "least", 0.45)
+
+
+def _clients(request: Prepared) -> int:
+    return CLIENTS if request.images == 1 else CLIENTS_OF_BATCHES
+
+
+def resolution(size: tuple[int, int]) -> str:
+    """As in the rows' names."""
+    return "x".join(map(str, size))

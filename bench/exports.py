@@ -1,0 +1,64 @@
+"""The ONNX files that the project publishes beside those that paddle2onnx writes, in ONNX Runtime on one core."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from bench import naive, raw_export
+from bench.comparison import Comparison, Measure
+from bench.inprocess import session
+from bench.pictures import photograph
+from bench.strategies import Strategy
+from scripts.export import convert, export
+from scripts.fetch import fetch
+from tritonclas import zoo
+from tritonclas.preprocess import Preprocessing
+
+#: What is hoped for: less time for the smallest network of squeeze-and-excitation, and nowhere more.
+BOUNDS = {
+    "EfficientNetB0": 0.92,
+    "EfficientNetB1": 1.0,
+    "EfficientNetB2": 1.0,
+    "EfficientNetB3": 1.0,
+    "EfficientNetB4": 1.0,
+    "EfficientNetLite0": 1.0,
+    "ResNeXt101_32x8d_wsl": 1.0,
+}
+ROUNDS = 15
+ROUND_S = 0.15
+#: Networks of random weights amplify rounding.
+TOLERANCE = 2e-3
+
+
+def compare() -> Iterator[Comparison]:
+    """One image at a time; both answer the same, which is checked first."""
+    for name, bound in BOUNDS.items():
+        with tempfile.TemporaryDirectory(prefix="tritonclas-bench-") as folder:
+            yield _compared(zoo.find(name), bound, Path(folder))
+
+
+def _compared(model: zoo.Model, bound: float, folder: Path) -> Comparison:
+    archive = fetch(model, "synthetic", folder)
+    ours, theirs = folder / "ours.onnx", folder / "theirs.onnx"
+    export(convert(archive, folder), model, ours)
+    raw_export.write(archive, theirs)
+    pixels = Preprocessing(model.resize_short, model.crop, model.interpolation)(photograph(500, 375))
+    run, run_raw = _run(ours, pixels[np.newaxis]), _run(theirs, naive.normalised(model, pixels))
+    np.testing.assert_allclose(run(), run_raw(), atol=TOLERANCE)
+    begin_s = time.perf_counter()
+    run()
+    pieces = max(1, round(ROUND_S / (time.perf_counter() - begin_s)))
+    taken = Measure(ROUNDS, pieces).seconds(run, run_raw)
+    what = f"{model.name}, uint8 pixels to probabilities"
+    return Comparison(what, "paddle2onnx's file, float32 pixels normalised beforehand", *taken, "most", bound)
+
+
+def _run(network: Path, batch: naive.Array) -> Callable[[], naive.Array]:
+    made = session(network, Strategy(workers=1, threads=1))
+    feed = {made.get_inputs()[0].name: batch}
+    return lambda: made.run(None, feed)[0]
