@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
-from bench import ensemble, exports, growth, overload, page, preprocessing, sdk, server_memory, startup
+from bench import (
+    agreement,
+    ensemble,
+    exports,
+    growth,
+    overload,
+    page,
+    preprocessing,
+    scaled,
+    sdk,
+    server_memory,
+    startup,
+)
 from bench.alternatives import compare as alternatives
 from bench.comparison import Comparison
 from bench.table import Table
-from scripts.console import progress_console
 from tritonclas.cli import example
 
-PARTS: dict[str, Callable[[], Iterator[Comparison] | Iterator[Table]]] = {
-    "preprocessing": preprocessing.compare,
-    "sdk": sdk.by_hand,
-    "memory": sdk.shared_memory,
-    "clients": growth.by_clients,
-    "work": growth.by_work,
-    "overload": overload.overload,
-    "server_memory": server_memory.by_instances,
-    "startup": startup.startup,
+PARTS: dict[str, Callable[[], Iterator[Comparison | Table] | Iterator[Comparison] | Iterator[Table]]] = {
     "throughput": ensemble.throughput,
     "network": ensemble.network,
     "latency": ensemble.latency,
@@ -30,24 +35,41 @@ PARTS: dict[str, Callable[[], Iterator[Comparison] | Iterator[Table]]] = {
     "camera": ensemble.camera,
     "neighbour": ensemble.busy_neighbour,
     "exports": exports.compare,
+    "preprocessing": preprocessing.compare,
+    "scaled": scaled.compare,
+    "sdk": sdk.by_hand,
+    "memory": sdk.shared_memory,
+    "bfloat16": agreement.compared,
+    "clients": growth.by_clients,
+    "work": growth.by_work,
+    "overload": overload.overload,
+    "server_memory": server_memory.by_instances,
+    "startup": startup.startup,
 }
 
 
 @click.command(epilog=example("python -m bench --only preprocessing"))
-@click.option("--only", type=click.Choice(list(PARTS)), help="Measure this part alone.")
+@click.option(
+    "--only", type=click.Choice(list(PARTS)), multiple=True, help="Measure these parts; the page keeps others."
+)
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Folder for the page.")
-def main(only: str | None, out: Path | None) -> None:
+def main(only: tuple[str, ...], out: Path | None) -> None:
     """Compare speeds with what people would otherwise use, on this machine, which should do nothing else meanwhile."""
-    found: dict[str, list[Comparison | Table]] = {}
-    for name in [only] if only else PARTS:
-        found[name] = []
-        with progress_console.status(f"measuring: {name}"):
-            for each in PARTS[name]():
-                found[name].append(each)
-                click.echo(page.said(each))
+    found = page.kept(out) if out and only else {}
+    with tempfile.TemporaryDirectory(prefix="tritonclas-bench-") as cache:
+        os.environ["XDG_CACHE_HOME"] = cache  # what is made for models of a few minutes isn't worth keeping
+        for name in only or PARTS:
+            found[name] = list(_measured(name))
+            if out:  # after each part, so that an interruption costs one
+                page.write({part: found[part] for part in PARTS if part in found}, out)
     if out:
-        page.write(found, out)
         click.echo(f"{out / 'benchmarks.md'} written")
+
+
+def _measured(name: str) -> Iterator[Comparison | Table]:
+    for each in PARTS[name]():
+        click.echo(page.said(each))
+        yield each
 
 
 if __name__ == "__main__":

@@ -110,6 +110,16 @@ making requests and reading answers costs.
 Both ours, on a model that does nothing, with `preprocess="client"`: the crops are arrays of the right size already. One
 of 224x224 pixels has 150 kB as uint8, and would have 602 kB as float32, as one of 448x448 has as uint8.
 """,
+    "scaled": """\
+## Camera pictures decoded smaller
+
+Both ours, on one core: with `scaled_decoding` (docs/model_repository.md), and exactly.
+""",
+    "bfloat16": """\
+## The profile cpu-bf16
+
+OpenVINO in bfloat16 beside the default, ONNX Runtime in float32, for those who ask for it.
+""",
     "preprocessing": """\
 ## Preprocessing
 
@@ -176,6 +186,16 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, list[Comparison | Table]
     data = json.loads(path.read_text(encoding="utf-8"))
     parts = data["comparisons"].items()
     return data["header"], {name: [_read(each) for each in part] for name, part in parts}
+
+
+def kept(folder: Path) -> dict[str, list[Comparison | Table]]:
+    """The parts that are there already, of the same machine and versions; a page of others begins anew."""
+    path, head = folder / "benchmarks.json", header()
+    if not path.is_file():
+        return {}
+    before, parts = read(path)
+    same = all(before.get(name) == head[name] for name in ("machine", "versions"))
+    return parts if same else {}
 
 
 def _read(each: dict[str, Any]) -> Comparison | Table:

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.agreement import compare, views
+from bench.agreement import compare as differences
+from bench.agreement import views
 from bench.comparison import Comparison, Measure
 from bench.pictures import photograph
 from bench.table import Table
@@ -31,7 +32,13 @@ _NOTE = f"""\
 finer detail. Real weights."""
 
 
-def speed() -> Iterator[Comparison]:
+def compare() -> Iterator[Comparison | Table]:
+    """How much faster, and how different."""
+    yield from _speed()
+    yield _agreement()
+
+
+def _speed() -> Iterator[Comparison]:
     """Decoding at a smaller size beside decoding all of it, on one core."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -45,12 +52,12 @@ def speed() -> Iterator[Comparison]:
         cv2.setNumThreads(threads)
 
 
-def agreement() -> Iterator[Table]:
+def _agreement() -> Table:
     """How far answers are from those to exact pixels."""
     columns = ("model", "top-1 the same", "else margin at most", "top-5 the same", "largest difference", "mean")
     pictures = [_jpeg(view) for view in views(_SIDE)[:_VIEWS]]
     rows = tuple(_row(model, pictures) for model in zoo.MODELS.values() if model.sample)
-    yield Table("Scaled decoding beside exact pixels", columns, rows, _NOTE)
+    return Table("Scaled decoding beside exact pixels", columns, rows, _NOTE)
 
 
 def _jpeg(pixels: NDArray[np.uint8]) -> bytes:
@@ -71,5 +78,5 @@ def _row(model: zoo.Model, pictures: list[bytes]) -> tuple[str, ...]:
                 crops = [way(picture) for picture in pictures]
                 parts = [classifier.probabilities(crops[at : at + _BATCH]) for at in range(0, len(crops), _BATCH)]
                 answers.append(np.concatenate(parts))
-    top1, top5, margin, largest, mean = compare(*answers)
+    top1, top5, margin, largest, mean = differences(*answers)
     return (model.name, f"{top1:.1%}", f"{margin:.3f}", f"{top5:.1%}", f"{largest:.3f}", f"{mean:.1e}")

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
-#: Of a new time in the average: the last ten or so count.
-_WEIGHT = 0.1
-#: Every so many uses another way gets its chance: a neighbour that took a core may have gone.
-_RETRY = 64
+import statistics
+from collections import deque
+
+#: The median of so many times counts: one that something came between doesn't matter.
+_COUNTED = 5
+#: Another way is tried so often in a row, which is more than half of what counts,
+_TRIES = 3
+#: after so many uses, and after twice as many each time that nothing has changed.
+_FIRST_RETRY, _LAST_RETRY = 50, 1600
 
 
 class Choice:
     """Ways by number; the one that was fastest lately is the best."""
 
     def __init__(self, ways: int) -> None:
-        self._average_s: list[float | None] = [None] * ways
-        self._uses = 0
+        self._times_s: list[deque[float]] = [deque(maxlen=_COUNTED) for _ in range(ways)]
+        self._retry, self._until_retry, self._fastest = _FIRST_RETRY, _FIRST_RETRY, 0
 
     def best(self) -> int:
-        """The way to use now: one that was never tried, the fastest, or now and then the next in turn."""
-        self._uses += 1
-        if None in self._average_s:
-            return self._average_s.index(None)
-        if self._uses % _RETRY == 0:
-            return self._uses // _RETRY % len(self._average_s)
-        return min(range(len(self._average_s)), key=lambda way: self._average_s[way] or 0.0)
+        """The way to use now: one that is hardly known, the fastest, or now and then another."""
+        for way, times_s in enumerate(self._times_s):
+            if len(times_s) < _COUNTED:
+                return way
+        fastest = min(range(len(self._times_s)), key=lambda way: statistics.median(self._times_s[way]))
+        if fastest != self._fastest:
+            self._fastest, self._retry = fastest, _FIRST_RETRY
+            self._until_retry = self._retry
+        self._until_retry -= 1
+        if self._until_retry >= 0:
+            return fastest
+        if self._until_retry <= -_TRIES:
+            self._retry = min(2 * self._retry, _LAST_RETRY)
+            self._until_retry = self._retry
+        return (fastest + 1) % len(self._times_s)
 
     def took(self, way: int, seconds: float) -> None:
         """What it took this time."""
-        before = self._average_s[way]
-        self._average_s[way] = seconds if before is None else before + _WEIGHT * (seconds - before)
+        self._times_s[way].append(seconds)

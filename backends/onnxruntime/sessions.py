@@ -10,9 +10,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import onnxruntime as ort
 from choice import Choice
 from optimised import session
 from session_options import session_options
+from traffic import Traffic
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
@@ -30,8 +30,7 @@ _ALONE, _SHARED_OUT = 0, 1
 
 _networks: weakref.WeakValueDictionary[Any, Network] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
-_counting = threading.Lock()
-_running = 0
+_traffic = Traffic()
 
 
 def shared_network(path: Path, config: Mapping[str, Any], instance_kind: str) -> Network:
@@ -65,21 +64,24 @@ class Network:
 
     def run(self, outputs: Sequence[str], batch: Arrays) -> list[np.ndarray[Any, Any]]:
         """The outputs of a batch, by name."""
+        passage = _traffic.begin()
+        lone = passage.calm and len(next(iter(batch.values()))) == 1
+        way = self._choice.best() if lone else _ALONE
+        begin_s = time.perf_counter()
+        try:
+            return self._run(way, outputs, batch)
+        finally:
+            taken_s = time.perf_counter() - begin_s
+            if _traffic.end(passage) and lone:
+                self._choice.took(way, taken_s)
+
+    def _run(self, way: int, outputs: Sequence[str], batch: Arrays) -> list[np.ndarray[Any, Any]]:
         count = len(next(iter(batch.values())))
         if count == 1:
-            with _counted() as alone:
-                return self._fastest(outputs, batch) if alone else self._sessions[_ALONE].run(outputs, batch)
+            return self._sessions[way].run(outputs, batch)  # type: ignore[no-any-return]
         images = [{name: array[index : index + 1] for name, array in batch.items()} for index in range(count)]
-        with _counted():
-            rows = list(_POOL.map(lambda image: self._sessions[_ALONE].run(outputs, image), images))
+        rows = _POOL.map(lambda image: self._sessions[_ALONE].run(outputs, image), images)
         return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
-
-    def _fastest(self, outputs: Sequence[str], image: Arrays) -> list[np.ndarray[Any, Any]]:
-        way = self._choice.best()
-        begin_s = time.perf_counter()
-        result = self._sessions[way].run(outputs, image)
-        self._choice.took(way, time.perf_counter() - begin_s)
-        return result  # type: ignore[no-any-return]
 
 
 class _Whole(Network):
@@ -91,17 +93,3 @@ class _Whole(Network):
 
     def run(self, outputs: Sequence[str], batch: Arrays) -> list[np.ndarray[Any, Any]]:
         return self._session.run(outputs, batch)  # type: ignore[no-any-return]
-
-
-@contextmanager
-def _counted() -> Iterator[bool]:
-    """Whether nothing else is being run in this process, by any model."""
-    global _running  # noqa: PLW0603
-    with _counting:
-        _running += 1
-        alone = _running == 1
-    try:
-        yield alone
-    finally:
-        with _counting:
-            _running -= 1
