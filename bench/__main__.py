@@ -13,6 +13,7 @@ from bench import (
     agreement,
     ensemble,
     exports,
+    floor,
     growth,
     overload,
     page,
@@ -29,6 +30,7 @@ from tritonclas.cli import example
 
 PARTS: dict[str, Callable[[], Iterator[Comparison | Table] | Iterator[Comparison] | Iterator[Table]]] = {
     "throughput": ensemble.throughput,
+    "floor": floor.floor,
     "network": ensemble.network,
     "latency": ensemble.latency,
     "alternatives": alternatives.compare,

@@ -6,15 +6,13 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import psutil
-
 from bench.closed_loop import Figures, load
 from bench.models import repository
 from bench.pictures import photograph
+from bench.processor_time import cpu_s
 from bench.table import Table, figure
 from loadtest.serverview import Parts, ServerView, seen
 from scripts.embedded import EmbeddedServer
-from scripts.zoo.memory import tree
 from tritonclas import ModelServer, zoo
 
 MODEL = "EfficientNetB0"
@@ -125,9 +123,9 @@ def _cost(server: EmbeddedServer, model: str, images: Sequence[bytes], *, client
     row = zoo.find(model)
     with ModelServer(server.url) as asked:
         view = ServerView(asked)
-        begin, begin_cpu_s = view.snapshot(), _cpu_s(server.process.pid)
+        begin, begin_cpu_s = view.snapshot(), cpu_s(server.process.pid)
         figures = load(server.ports.http, model, images, clients=clients, measured_s=measured_s)
-        end, end_cpu_s = view.snapshot(), _cpu_s(server.process.pid)
+        end, end_cpu_s = view.snapshot(), cpu_s(server.process.pid)
     found = seen(begin, end, Parts(model, row.network_name, row.preprocess_name), view.ensembles)
     assert found is not None
     steps = found.steps_ms
@@ -135,13 +133,3 @@ def _cost(server: EmbeddedServer, model: str, images: Sequence[bytes], *, client
     return _Cost(
         figures, steps["preprocess"], network_ms, 1000 * (end_cpu_s - begin_cpu_s) / (found.requests * len(images))
     )
-
-
-def _cpu_s(pid: int) -> float:
-    """Seconds of a core that the server and what it started have used."""
-    return sum(_process_s(process) for process in tree(pid))
-
-
-def _process_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return float(times.user + times.system)

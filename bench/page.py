@@ -56,6 +56,11 @@ fast as could be had: of several ways to use the cores the best is chosen in a t
 asked by a process that sends one request, made beforehand, over raw sockets, and reads each answer to its end; what
 that takes of the cores is in Triton's times. Times are of one image, with all clients busy.
 """,
+    "floor": """\
+## What a server must spend
+
+How much of the first table's ratio is left to gain for a single picture of the smallest network.
+""",
     "network": """\
 ## The network alone
 

@@ -89,6 +89,7 @@ class EmbeddedServer:
     options: Sequence[str] = ()
     tls: Tls | None = None
     isolated: bool = False
+    backends: Path = BACKENDS
     start_timeout_s: float = 300.0
     log: Callable[[str], None] = lambda line: None
 
@@ -157,7 +158,7 @@ class EmbeddedServer:
         """The backend folder, of copies, because Triton refuses links that lead out of it."""
         backends = folder / "backends"
         python = backends / "python"
-        shutil.copytree(BACKENDS, backends, ignore=shutil.ignore_patterns("__pycache__", "in_process"))
+        shutil.copytree(self.backends, backends, ignore=shutil.ignore_patterns("__pycache__", "in_process"))
         shutil.copytree(preflight.tritonserver() / "backends" / "python", python)
         shutil.copy2(preflight.stub(), python)
         if self.isolated:

@@ -14,7 +14,6 @@ import psutil
 import pytest
 import tritonclient.grpc as triton
 
-from scripts import embedded
 from scripts.embedded import EmbeddedServer
 from scripts.errors import ServerError
 
@@ -97,14 +96,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(folder: Path) -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embedded, "BACKENDS", folder / "backends")
-        with (
-            EmbeddedServer(["good"], folder / "models") as server,
-            triton.InferenceServerClient(server.url) as connected,
-        ):
-            connected.process = psutil.Process(server.process.pid)
-            yield connected
+    with (
+        EmbeddedServer(["good"], folder / "models", backends=folder / "backends") as server,
+        triton.InferenceServerClient(server.url) as connected,
+    ):
+        connected.process = psutil.Process(server.process.pid)
+        yield connected
 
 
 def _word(*words: str) -> Any:
@@ -179,11 +176,10 @@ def test_memory_stays_as_it_is(client: Any) -> None:
     assert ask(400) - before < 8 * 2**20  # a leak of the words alone would be 50 MB
 
 
-def test_a_model_that_cant_start_says_why(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "BACKENDS", folder / "backends")
+def test_a_model_that_cant_start_says_why(folder: Path) -> None:
     with (
         pytest.raises(ServerError, match="RuntimeError: broken as it was told to be"),
-        EmbeddedServer(["bad"], folder / "models"),
+        EmbeddedServer(["bad"], folder / "models", backends=folder / "backends"),
     ):
         pass
 
