@@ -44,7 +44,7 @@ _STEP = """\
             return [pb_utils.InferenceResponse([self._answer]) for _ in requests]
 """
 _NOTE = f"""\
-One JPEG a request, {CLIENTS} clients; medians of {ROUNDS} rounds, the least and the most in brackets. The two steps that
+One JPEG a request, {CLIENTS} clients; medians of {ROUNDS} rounds, least and most in brackets. The two steps that
 do nothing hand on as many bytes as real ones. What they cost is what HTTP, Triton's scheduling and two hops need with
 their code in the processor's caches; between two runs of a network, which empties these, it is more. No server that is
 asked so can do more pictures a second than the bound says, however well it decodes and computes."""
