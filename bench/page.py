@@ -6,7 +6,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib import metadata
@@ -157,6 +157,7 @@ that can't refuse would let them wait longer and longer; Triton refuses what fin
 ## Memory of the server
 
 With one model in a repository of its own, right after it has come up: each instance has computed one picture then.
+All instances share the network's weights, which are mapped from a file.
 """,
     "startup": """\
 ## Until it can be used
@@ -211,9 +212,20 @@ def _read(each: dict[str, Any]) -> Comparison | Table:
 
 def markdown(head: Mapping[str, str], found: Mapping[str, Part]) -> str:
     """The page."""
-    parts = [_INTRODUCTION.format(**head)]
+    parts = [_INTRODUCTION.format(**head), *_aims([each for part in found.values() for each in part])]
     parts += [f"{_HEADINGS[name]}\n{_figures(part)}" for name, part in found.items()]
     return "\n".join(parts)
+
+
+def _aims(every: Part) -> Iterator[str]:
+    """How many of the aims are met, and which aren't."""
+    aims = [each for each in every if isinstance(each, Comparison) and each.bound]
+    if not aims:
+        return
+    missed = [f"- {each.name}: {each.ratio:.2f}, {_aim(each)}" for each in aims if not each.met]
+    yield f"{len(aims) - len(missed)} of {len(aims)} aims are met{', not these:' if missed else '.'}\n"
+    if missed:
+        yield "\n".join(missed) + "\n"
 
 
 def _figures(part: Part) -> str:
@@ -239,16 +251,20 @@ def _table(comparisons: Iterable[Comparison]) -> str:
 def cells(comparison: Comparison) -> tuple[str, ...]:
     """A comparison's row."""
     ratios = comparison.ratios
-    what = "time, ours / theirs" if comparison.at == "most" else "speed, ours / theirs"
     return (
         comparison.name,
         comparison.other,
         _milliseconds(comparison.ours_s),
         _milliseconds(comparison.theirs_s),
         f"{comparison.ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
-        f"{what} {'≤' if comparison.at == 'most' else '≥'} {comparison.bound:g}" if comparison.bound else "",
+        _aim(comparison) if comparison.bound else "",
         ("met" if comparison.met else "**missed**") if comparison.bound else "",
     )
+
+
+def _aim(comparison: Comparison) -> str:
+    what, sign = ("time", "≤") if comparison.at == "most" else ("speed", "≥")
+    return f"{what}, ours / theirs {sign} {comparison.bound:g}"
 
 
 def _milliseconds(seconds: Sequence[float]) -> str:
