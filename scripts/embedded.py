@@ -31,6 +31,7 @@ EVERYWHERE = "0.0.0.0"  # noqa: S104  only where a user asks for it
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/_.+-]+")
 _EXIT_TIMEOUT_S = 10
 _KNOCK_S = 0.01
+_OTHERS_WITHIN_S = 1.0
 _LOG_LINES = 400
 _FAILED_LOAD = re.compile(r"""\] "(failed to load '.*' version .*)"$""")
 _FATAL = re.compile(r"^error: (?:creating server: )?(.*)")
@@ -183,23 +184,29 @@ class EmbeddedServer:
                 if self._process.poll() is not None:
                     self._reader.join(timeout=5)
                     raise ServerError(self._reason())
-                if not self._listens():  # gRPC itself would try again only after a while, and longer each time
+                if not self._listens(self.ports.grpc):  # gRPC itself would try again only later, and ever later
                     time.sleep(_KNOCK_S)
                     continue
                 try:
-                    return server.wait_ready(self.models, timeout_s=0.5)
-                except (
-                    AccessDenied
-                ):  # its health is restricted, but it answers, which it does once its models are loaded
-                    return None
+                    server.wait_ready(self.models, timeout_s=0.5)
+                except AccessDenied:
+                    pass  # its health is restricted, but it answers, which it does once its models are loaded
                 except TritonClasError:
                     continue
+                return self._wait_for_others()
         raise ServerError(f"the server wasn't ready after {self.start_timeout_s:g} s; {self._reason()}")
 
-    def _listens(self) -> bool:
-        host, port = self.url.rsplit(":", 1)
+    def _wait_for_others(self) -> None:
+        """It opens the other ports a moment after gRPC's, unless options tell it not to."""
+        end = time.monotonic() + _OTHERS_WITHIN_S
+        while time.monotonic() < end:
+            if self._listens(self.ports.http) and self._listens(self.ports.metrics):
+                return
+            time.sleep(_KNOCK_S)
+
+    def _listens(self, port: int) -> bool:
         with socket.socket() as knocking:
-            return knocking.connect_ex((host, int(port))) == 0
+            return knocking.connect_ex((self.url.rsplit(":", 1)[0], port)) == 0
 
     def _reason(self) -> str:
         """Why it didn't start, in the server's own words."""

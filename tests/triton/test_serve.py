@@ -42,6 +42,13 @@ def test_a_killed_command_takes_the_server_with_it(repository):
         assert not alive
 
 
+def test_all_three_ports_are_open_once_it_is_ready(repository):
+    for _ in range(3):
+        with EmbeddedServer([REAL], repository) as server:
+            for port in (server.ports.grpc, server.ports.http, server.ports.metrics):
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+
+
 def test_options_after_the_dashes_reach_tritonserver(repository):
     options = ("--", "--grpc-restricted-protocol=model-repository:key=secret")
     with started(*SERVE, REAL, "--repository", repository, *FREE_PORTS, *options) as process:
