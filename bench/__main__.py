@@ -34,6 +34,7 @@ PARTS: dict[str, Callable[[], Iterator[Comparison | Table] | Iterator[Comparison
     "network": ensemble.network,
     "latency": ensemble.latency,
     "alternatives": alternatives.compare,
+    "isolated": ensemble.in_processes,
     "camera": ensemble.camera,
     "neighbour": ensemble.busy_neighbour,
     "exports": exports.compare,

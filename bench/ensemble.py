@@ -70,12 +70,12 @@ class Served:
 
 
 @contextmanager
-def serving(name: str) -> Iterator[Served]:
+def serving(name: str, *, isolated: bool = False) -> Iterator[Served]:
     """The embedded server with a model of random weights."""
     model = zoo.find(name)
     with tempfile.TemporaryDirectory(prefix="tritonclas-bench-") as folder:
         populate(model, "synthetic", Path(folder))
-        with EmbeddedServer([name], Path(folder)) as server:
+        with EmbeddedServer([name], Path(folder), isolated=isolated) as server:
             yield Served(model, server.ports.http, onnx_path(name, Path(folder)))
 
 
@@ -145,6 +145,17 @@ def camera() -> Iterator[Comparison]:
     name = f"{MODEL}, JPEG {resolution(size)}, batch 1, {CLIENTS} clients"
     other = f"in one process: Pillow, numpy, a session by default, {CLIENTS} threads"
     yield Comparison(name, other, ours, theirs, "least", bound)
+
+
+def in_processes() -> Iterator[Comparison]:
+    """The backends inside tritonserver, and as Triton's Python backend runs them."""
+    duration = THROUGHPUT[MODEL][1]
+    with serving(MODEL) as served, serving(MODEL, isolated=True) as isolated:
+        for batch in (1, BATCH):
+            sides = [each.pictures(batch) for each in (served, isolated)]
+            ours, theirs = in_turns(ROUNDS, *(partial(each.image_s, _clients(each), duration) for each in sides))
+            what = f"{MODEL}, JPEG {resolution(SIZE)}, batch {batch}, {_clients(sides[0])} clients, inside tritonserver"
+            yield Comparison(what, "in processes of their own (--isolated)", ours, theirs, "least", 0.0)
 
 
 def busy_neighbour() -> Iterator[Comparison]:

@@ -79,6 +79,11 @@ thread for each core; bytes in, probabilities out, no text on the way. FastAPI h
 LitServe a worker process for each core, PyTriton a function for each core. All are asked by the same generator, and
 answer the same, which is checked first.
 """,
+    "isolated": """\
+## Inside tritonserver
+
+Both ours: the backends inside tritonserver, as `scripts.serve` runs them, and in processes of their own.
+""",
     "camera": """\
 ## Photographs out of a camera
 
