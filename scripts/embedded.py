@@ -76,9 +76,9 @@ class EmbeddedServer:
     `models` are loaded at the start, each with what it consists of, and no others until a client asks for
     them (model control mode `explicit`). `profile` chooses `configs/<profile>.pbtxt`. `options` go to
     tritonserver as they are; `tls` is needed to reach it where they make it use TLS. `log` is given each line that
-    it prints. The backends, out of the folder `backends`, run inside tritonserver; where that can't be had (no compiler)
-    or with `isolated` each instance is a process, as in Triton's Python backend, which takes a small network a quarter
-    more time. ServerError, with the server's own message, if it doesn't come up within `start_timeout_s` seconds.
+    it prints. The backends, out of the folder `backends`, run inside tritonserver; with `isolated`, or where that can't
+    be had (no compiler), each instance is a process, as in Triton's Python backend, which takes a small network a
+    quarter more time. ServerError, with the server's own message, if it isn't ready within `start_timeout_s` seconds.
 
         with EmbeddedServer(["EfficientNetB0"]) as server:
             Classifier(server.url, "EfficientNetB0")
