@@ -227,7 +227,7 @@ def _aims(every: Part) -> Iterator[str]:
     aims = [each for each in every if isinstance(each, Comparison) and each.bound]
     if not aims:
         return
-    missed = [f"- {each.name}: {each.ratio:.2f}, {_aim(each)}" for each in aims if not each.met]
+    missed = [f"- {each.name} ({each.other}): {each.ratio:.2f}, {_aim(each)}" for each in aims if not each.met]
     yield f"{len(aims) - len(missed)} of {len(aims)} aims are met{', not these:' if missed else '.'}\n"
     if missed:
         yield "\n".join(missed) + "\n"
