@@ -1,7 +1,7 @@
 """The tests of the backend for OpenVINO, in a process of their own.
 
-Where OpenVINO has computed, a signal whose handler raises ends CPython 3.11 with a segmentation fault, and others of the
-project's tests send themselves such signals.
+Where OpenVINO has computed, a signal whose handler raises ends CPython 3.11 with a segmentation fault, and others of
+the project's tests send themselves such signals.
 """
 
 from __future__ import annotations
