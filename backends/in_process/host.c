@@ -19,6 +19,7 @@
 #include "workers.h"
 
 #define EXPORT __attribute__((visibility("default")))
+
 typedef struct {
     PyObject *create, *execute, *finalize; /* out of triton_python_backend_utils.py */
     PyObject* model_class;                 /* out of the backend's model.py */

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from choice import Choice
 from optimised import session
 from session_options import session_options
@@ -36,15 +35,13 @@ _traffic = Traffic()
 def shared_network(path: Path, config: Mapping[str, Any], instance_kind: str) -> Network:
     """This model's network, which all instances in this process have in common; ValueError as `session_options`."""
     parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
-    options = session_options(config, instance_kind)
     stat = path.stat()
-    key = (path, stat.st_mtime_ns, stat.st_ino, str(parameters), str(config["optimization"]))
+    key = (path, stat.st_mtime_ns, stat.st_ino, instance_kind, str(parameters), str(config["optimization"]))
     with _loading:
         network = _networks.get(key)
         if network is None:
-            chosen = int(parameters.get("intra_op_thread_count", 0))
-            network = _Whole(path, options) if chosen else Network(path, config, instance_kind)
-            _networks[key] = network
+            kind = _Whole if int(parameters.get("intra_op_thread_count", 0)) else Network
+            network = _networks[key] = kind(path, config, instance_kind)
     return network
 
 
@@ -87,8 +84,8 @@ class Network:
 class _Whole(Network):
     """Runs batches as they come, with the threads that the configuration asks for, as NVIDIA's backend does."""
 
-    def __init__(self, path: Path, options: ort.SessionOptions) -> None:
-        self._session = session(path, options)
+    def __init__(self, path: Path, config: Mapping[str, Any], instance_kind: str) -> None:
+        self._session = session(path, session_options(config, instance_kind))
         self.inputs, self.outputs = self._session.get_inputs(), self._session.get_outputs()
 
     def run(self, outputs: Sequence[str], batch: Arrays) -> list[np.ndarray[Any, Any]]:
