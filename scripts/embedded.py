@@ -161,7 +161,10 @@ class EmbeddedServer:
         """The backend folder, of copies, because Triton refuses links that lead out of it."""
         backends = folder / "backends"
         python = backends / "python"
-        shutil.copytree(self.backends, backends, ignore=shutil.ignore_patterns("__pycache__", "in_process"))
+        shutil.copytree(self.backends, backends, ignore=shutil.ignore_patterns("__pycache__", "in_process", "shared"))
+        for module in (self.backends / "shared").glob("*.py"):
+            for backend in backends.iterdir():
+                shutil.copy2(module, backend)
         shutil.copytree(preflight.tritonserver() / "backends" / "python", python)
         shutil.copy2(preflight.stub(), python)
         if self.isolated:

@@ -2,9 +2,10 @@
  * runs in processes of their own ("stubs"), without the way there and back.
  *
  * Every request is a job of its own, done by one of the model's workers, of which there are as many as the process may
- * use cores: a core works on one picture at a time. An instance hands requests to workers that are idle, and
- * otherwise waits, so that requests queue in Triton, where they have a limit and a timeout. Python's lock is held only
- * between the calls into libjpeg-turbo, OpenCV and ONNX Runtime, which let go of it.
+ * use cores: a core works on one picture at a time. An instance hands requests to workers that are idle, and one more
+ * for whoever is idle next, so that he needn't wait for it; otherwise it waits, so that requests queue in Triton, where
+ * they have a limit and a timeout. Python's lock is held only between the calls into libjpeg-turbo, OpenCV and ONNX
+ * Runtime, which let go of it.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>

@@ -9,23 +9,25 @@
 struct Workers {
     pthread_mutex_t lock;
     pthread_cond_t given;  /* a job, or the end */
-    pthread_cond_t taken;  /* a job was done: its worker is idle */
-    Job* jobs;             /* given, not yet begun: a ring, never more than there are workers */
+    pthread_cond_t taken;  /* a job was begun: there is room for another */
+    Job* jobs;             /* given, not yet begun: a ring of one more than there are workers */
     int count, first, waiting, idle;
     bool end;
     pthread_t* threads;
 };
 
+static int ring(const Workers* workers) { return workers->count + 1; }
+
 static bool next_job(Workers* workers, Job* job)
 {
     pthread_mutex_lock(&workers->lock);
     workers->idle++;
-    pthread_cond_signal(&workers->taken);
     while (workers->waiting == 0 && !workers->end) pthread_cond_wait(&workers->given, &workers->lock);
     bool found = workers->waiting > 0;
     if (found) {
         *job = workers->jobs[workers->first];
-        workers->first = (workers->first + 1) % workers->count;
+        workers->first = (workers->first + 1) % ring(workers);
+        pthread_cond_signal(&workers->taken);
         workers->waiting--;
         workers->idle--;
     }
@@ -51,8 +53,8 @@ static void* work(void* argument)
 void workers_do(Workers* workers, Job job)
 {
     pthread_mutex_lock(&workers->lock);
-    while (workers->waiting >= workers->idle) pthread_cond_wait(&workers->taken, &workers->lock);
-    workers->jobs[(workers->first + workers->waiting) % workers->count] = job;
+    while (workers->waiting > workers->idle) pthread_cond_wait(&workers->taken, &workers->lock);
+    workers->jobs[(workers->first + workers->waiting) % ring(workers)] = job;
     workers->waiting++;
     pthread_cond_signal(&workers->given);
     pthread_mutex_unlock(&workers->lock);
@@ -65,7 +67,7 @@ Workers* workers_start(int count)
     pthread_mutex_init(&workers->lock, NULL);
     pthread_cond_init(&workers->given, NULL);
     pthread_cond_init(&workers->taken, NULL);
-    workers->jobs = calloc((size_t)count, sizeof *workers->jobs);
+    workers->jobs = calloc((size_t)count + 1, sizeof *workers->jobs);
     workers->threads = calloc((size_t)count, sizeof *workers->threads);
     while (workers->jobs && workers->threads && workers->count < count) {
         if (pthread_create(&workers->threads[workers->count], NULL, work, workers)) break;

@@ -16,7 +16,7 @@ typedef struct Job {
 /* NULL if the threads can't be started. */
 Workers* workers_start(int count);
 
-/* Hands a job to an idle worker; waits until there is one. */
+/* Hands a job to an idle worker, or to the first that will be; waits where another job does so already. */
 void workers_do(Workers* workers, Job job);
 
 /* Ends the threads, once they have done what they were given. */

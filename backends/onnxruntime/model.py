@@ -5,64 +5,20 @@ It reads the same config.pbtxt and the same keys as NVIDIA's, and refuses what i
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import triton_python_backend_utils as pb_utils
+from network_model import NetworkModel
 from sessions import shared_network
-
-_NUMPY_TYPES = {"tensor(uint8)": "TYPE_UINT8", "tensor(float)": "TYPE_FP32"}
 
 
 class TritonPythonModel:
-    """One instance; those in one process share the network."""
+    """One instance; those in one process share the network, which the last one's end frees."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        config = json.loads(args["model_config"])
-        path = Path(args["model_repository"], args["model_version"], config["default_model_filename"] or "model.onnx")
-        if path.is_dir():  # a model of several files, as NVIDIA's backend has it
-            path = path / "model.onnx"
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} isn't there; put it there with python -m scripts.populate")
-        self._network = shared_network(path, config, args["model_instance_kind"])
-        _check_tensors("input", config["input"], self._network.inputs)
-        _check_tensors("output", config["output"], self._network.outputs)
-        self._inputs = [tensor["name"] for tensor in config["input"]]
-        self._outputs = [tensor["name"] for tensor in config["output"]]
+        self._model = NetworkModel(args, "model.onnx", shared_network)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Run all requests as one batch, and give each its rows."""
-        feeds = [[_array(request, name) for name in self._inputs] for request in requests]
-        batch = {name: _joined(arrays) for name, arrays in zip(self._inputs, zip(*feeds, strict=True), strict=True)}
-        ends = np.cumsum([len(arrays[0]) for arrays in feeds])[:-1]
-        outputs = [np.split(output, ends) for output in self._network.run(self._outputs, batch)]
-        return [
-            pb_utils.InferenceResponse([pb_utils.Tensor(*pair) for pair in zip(self._outputs, rows, strict=True)])
-            for rows in zip(*outputs, strict=True)
-        ]
+        return self._model.execute(requests)  # type: ignore[no-any-return]
 
     def finalize(self) -> None:
-        del self._network  # the last instance's end frees it
-
-
-def _array(request: Any, name: str) -> np.ndarray[Any, Any]:
-    return np.asarray(pb_utils.get_input_tensor_by_name(request, name).as_numpy())
-
-
-def _joined(arrays: tuple[np.ndarray[Any, Any], ...]) -> np.ndarray[Any, Any]:
-    return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-
-
-def _check_tensors(direction: str, configured: list[dict[str, Any]], found: list[Any]) -> None:
-    """The file's tensors are those of config.pbtxt: names, types and sizes after the batch dimension."""
-    tensors = {tensor.name: (_NUMPY_TYPES.get(tensor.type, tensor.type), list(tensor.shape[1:])) for tensor in found}
-    for tensor in configured:
-        expected = (tensor["data_type"], [int(size) for size in tensor["dims"]])
-        actual = tensors.get(tensor["name"])
-        if actual != expected:
-            raise ValueError(
-                f"{direction} {tensor['name']!r} is {expected} in config.pbtxt, but in the model file it is "
-                f"{actual or 'missing; there are: ' + ', '.join(tensors)}"
-            )
+        del self._model

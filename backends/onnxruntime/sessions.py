@@ -26,6 +26,7 @@ Arrays = Mapping[str, np.ndarray[Any, Any]]
 _CORES = len(os.sched_getaffinity(0))
 _POOL = ThreadPoolExecutor(_CORES, "image")
 _ALONE, _SHARED_OUT = 0, 1
+_TYPES = {"tensor(uint8)": "TYPE_UINT8", "tensor(float)": "TYPE_FP32"}
 
 _networks: weakref.WeakValueDictionary[Any, Network] = weakref.WeakValueDictionary()
 _loading = threading.Lock()
@@ -57,7 +58,7 @@ class Network:
         options[_SHARED_OUT].add_session_config_entry("session.force_spinning_stop", "1")
         self._sessions = [session(path, each) for each in options[: min(2, _CORES)]]
         self._choice = Choice(len(self._sessions))
-        self.inputs, self.outputs = self._sessions[0].get_inputs(), self._sessions[0].get_outputs()
+        self.inputs, self.outputs = _ends(self._sessions[0])
 
     def run(self, outputs: Sequence[str], batch: Arrays) -> list[np.ndarray[Any, Any]]:
         """The outputs of a batch, by name."""
@@ -86,7 +87,15 @@ class _Whole(Network):
 
     def __init__(self, path: Path, config: Mapping[str, Any], instance_kind: str) -> None:
         self._session = session(path, session_options(config, instance_kind))
-        self.inputs, self.outputs = self._session.get_inputs(), self._session.get_outputs()
+        self.inputs, self.outputs = _ends(self._session)
 
     def run(self, outputs: Sequence[str], batch: Arrays) -> list[np.ndarray[Any, Any]]:
         return self._session.run(outputs, batch)  # type: ignore[no-any-return]
+
+
+def _ends(of: Any) -> list[dict[str, tuple[str, list[Any]]]]:
+    """A session's inputs and outputs as the file has them, types by Triton's name."""
+    return [
+        {tensor.name: (_TYPES.get(tensor.type, tensor.type), list(tensor.shape)) for tensor in tensors}
+        for tensors in (of.get_inputs(), of.get_outputs())
+    ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -22,6 +22,8 @@ from openvino_options import Properties
 
 Array = NDArray[Any]
 
+_TYPES = {"u8": "TYPE_UINT8", "f32": "TYPE_FP32"}
+
 
 class Compiled:
     """A model as OpenVINO computes it, with the requests that it is asked by."""
@@ -29,7 +31,7 @@ class Compiled:
     def __init__(self, path: Path, properties: Properties) -> None:
         core = ov.Core()
         model = core.read_model(path)
-        #: As the file has them; dimensions that aren't fixed are -1.
+        #: As the file has them, types by Triton's name; sizes that aren't fixed are -1.
         self.inputs = {port.any_name: _type_and_shape(port) for port in model.inputs}
         self.outputs = {port.any_name: _type_and_shape(port) for port in model.outputs}
         model.reshape({name: [1, *shape[1:]] for name, (_, shape) in self.inputs.items()})
@@ -37,7 +39,7 @@ class Compiled:
         self._at_once: int = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._idle: deque[Any] = deque()
 
-    def __call__(self, batch: dict[str, Array], outputs: Sequence[str]) -> list[Array]:
+    def run(self, outputs: Sequence[str], batch: Mapping[str, Array]) -> list[Array]:
         """The named outputs of a batch, an array each, which nobody else writes to."""
         count = len(next(iter(batch.values())))
         rows: dict[str, list[Array]] = {name: [] for name in outputs}
@@ -87,4 +89,5 @@ def compiled(path: Path, properties: Properties) -> Compiled:
 
 def _type_and_shape(port: Any) -> tuple[str, list[int]]:
     shape = [size.get_length() if size.is_static else -1 for size in port.partial_shape]
-    return port.element_type.get_type_name(), shape
+    kind = port.element_type.get_type_name()
+    return _TYPES.get(kind, kind), shape

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib.util
 import json
 import sys
 from collections.abc import Callable
@@ -18,6 +17,8 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+
+from tests.unit.backends import load
 
 TWO_STREAMS = {"ENABLE_CPU_PINNING": False, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": 2}
 
@@ -44,10 +45,10 @@ def rows(count: int) -> NDArray[np.uint8]:
 
 def test_a_batch_of_any_size(openvino_backend: dict[str, Any], tmp_path: Path) -> None:
     model = openvino_backend["openvino_compiled"].compiled(write_model(tmp_path / "model.onnx"), TWO_STREAMS)
-    assert model.inputs == {"pixels": ("u8", [-1, 4])}
-    assert model.outputs == {"sums": ("f32", [-1, 1])}
+    assert model.inputs == {"pixels": ("TYPE_UINT8", [-1, 4])}
+    assert model.outputs == {"sums": ("TYPE_FP32", [-1, 1])}
     for count in (1, 2, 5):
-        (sums,) = model({"pixels": rows(count)}, ["sums"])
+        (sums,) = model.run(["sums"], {"pixels": rows(count)})
         np.testing.assert_array_equal(sums, 2 * rows(count).sum(axis=1, dtype=np.float32, keepdims=True))
 
 
@@ -68,7 +69,7 @@ def test_a_file_in_the_others_place_is_another_model(openvino_backend: dict[str,
     old = compiled(path, TWO_STREAMS)
     write_model(tmp_path / "new.onnx", 3.0).replace(path)
     new = compiled(path, TWO_STREAMS)
-    sums = [float(model({"pixels": rows(1)}, ["sums"])[0].item()) for model in (old, new)]
+    sums = [float(model.run(["sums"], {"pixels": rows(1)})[0].item()) for model in (old, new)]
     assert sums == [12.0, 18.0]
 
 
@@ -77,7 +78,7 @@ def test_threads_do_not_get_each_others_answers(openvino_backend: dict[str, Any]
 
     def wrong(number: int) -> int:
         pixels = np.full((1 + number % 3, 4), number, np.uint8)
-        kept = [model({"pixels": pixels}, ["sums"])[0] for _ in range(50)]
+        kept = [model.run(["sums"], {"pixels": pixels})[0] for _ in range(50)]
         return sum(int((sums != 8 * number).any()) for sums in kept)
 
     with ThreadPoolExecutor(8) as threads:
@@ -103,18 +104,15 @@ Instance = Callable[..., Any]
 
 
 @pytest.fixture
-def instance(root: Path, tmp_path: Path, openvino_backend: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Instance:
+def instance(tmp_path: Path, openvino_backend: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Instance:
     """Make an initialized instance, as a server does that reads model.py anew for each."""
     utils = SimpleNamespace(Tensor=Tensor, InferenceResponse=list, get_input_tensor_by_name=input_by_name)
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", utils)
+    monkeypatch.setitem(sys.modules, "network_model", load("shared", "network_model"))
     (tmp_path / "1").mkdir()
 
     def make(dims: int = 4, file: str = "model.onnx") -> Any:
-        spec = importlib.util.spec_from_file_location("model", root / "backends" / "openvino" / "model.py")
-        assert spec
-        assert spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = load("openvino", "model")
         config = {
             "default_model_filename": file,
             "input": [{"name": "pixels", "data_type": "TYPE_UINT8", "dims": [dims]}],
@@ -145,7 +143,7 @@ def test_each_request_gets_its_rows(instance: Instance, tmp_path: Path) -> None:
 def test_instances_in_one_process_answer_threads_at_once(instance: Instance, tmp_path: Path) -> None:
     write_model(tmp_path / "1" / "model.onnx")
     instances = [instance() for _ in range(2)]
-    assert instances[0]._compiled is instances[1]._compiled
+    assert instances[0]._model.engine is instances[1]._model.engine
 
     def wrong(number: int) -> int:
         request = [Tensor("pixels", np.full((1 + number % 3, 4), number, np.uint8))]
