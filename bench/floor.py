@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import statistics
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
+from typing import NamedTuple
+
+import numpy as np
 
 from bench import prepared, strategies
-from bench.ensemble import MODEL, SIZE, serving
+from bench.ensemble import MODEL, SIZE, Served, serving
 from bench.inprocess import InProcess
 from bench.pacing import Duration
 from bench.pictures import photograph
+from bench.prepared import Prepared
 from bench.processor_time import cpu_s
 from bench.table import Table, figure, spread
 from scripts import render
 from scripts.embedded import EmbeddedServer
-from tritonclas.served import Served
+from tritonclas.served import Served as Row
 
 CLIENTS = 4
 ROUNDS = 5
-DURATION = Duration(0.5, 2.0)
+DURATION = Duration(0.5, 3.0)
 _TRIAL = Duration(0.3, 1.0)
-_IDLE = Served(name="Idle", crop=224, resize_short=256, interpolation="cubic", max_batch_size=32)
+_IDLE = Row(name="Idle", crop=224, resize_short=256, interpolation="cubic", max_batch_size=32)
 
 #: A step that answers with as many zeros as its output has, whatever it is asked.
 _STEP = """\
@@ -43,33 +52,92 @@ _STEP = """\
         def execute(self, requests):
             return [pb_utils.InferenceResponse([self._answer]) for _ in requests]
 """
+_COLUMNS = (
+    "",
+    "in one process",
+    "asked all the time: the server",
+    "who asks",
+    "between two runs: the server",
+    "who asks",
+    "bound of ours / in one process",
+)
 _NOTE = f"""\
-One JPEG a request, {CLIENTS} clients; medians of {ROUNDS} rounds, least and most in brackets. The two steps that
-do nothing hand on as many bytes as real ones. What they cost is what HTTP, Triton's scheduling and two hops need with
-their code in the processor's caches; between two runs of a network, which empties these, it is more. No server that is
-asked so can do more pictures a second than the bound says, however well it decodes and computes."""
+One request a picture; medians of {ROUNDS} rounds, least and most in brackets. Steps that do nothing hand on as many
+bytes as real ones. Asked *all the time*, by {CLIENTS} clients, Triton has its code in the processor's caches. *Between
+two runs* of a network, which empties these, it hasn't: the pictures are computed in one process, and after each one
+Triton is asked to do nothing. No server that is asked so can do more pictures a second than the bound says, however
+well it decodes and computes."""
+_LATENCY_NOTE = """\
+Medians. The picture is computed in one process, on all cores, and then Triton is asked to do nothing."""
 
 
 def floor() -> Iterator[Table]:
-    """Processor time of a picture in one process, of a picture that nothing is done with, and what follows."""
-    with serving(MODEL) as served, InProcess("images", served.model, served.network) as reference:
-        best = reference.best(strategies.throughput(strategies.cores()), _TRIAL)
-        computed_ms = [1000 * strategies.cores() * reference.image_s(best, DURATION) for _ in range(ROUNDS)]
-    rounds = list(_idle())
-    server_ms, client_ms = ([each[side] for each in rounds] for side in (0, 1))
-    spent_ms = statistics.median(server_ms) + statistics.median(client_ms)
-    bound = statistics.median(computed_ms) / (statistics.median(computed_ms) + spent_ms)
-    rows = (
-        (f"{MODEL}, decoded and run in one process", spread(computed_ms)),
-        ("an ensemble that does nothing: the server", spread(server_ms)),
-        ("· and who asks it", spread(client_ms)),
-        ("**bound of ensemble / in one process**", figure(bound)),
-    )
-    yield Table("Milliseconds of a core for a picture", ("", "ms"), rows, _NOTE)
+    """What a picture costs in one process, what asking for nothing costs, and what follows."""
+    with serving(MODEL) as served, _idle() as idle:
+        yield Table("Milliseconds of a core for a picture", _COLUMNS, tuple(_costs(served, idle)), _NOTE)
+        with InProcess("images", served.model, served.network) as reference:
+            best = reference.best(strategies.latency(strategies.cores()), _TRIAL)
+            computed_ms = [reference.pace(best, DURATION).p50_ms for _ in range(ROUNDS)]
+        asked_ms = [idle.between("images", served.network, 1, strategies.cores()).p50_ms for _ in range(ROUNDS)]
+    bound = 1 + statistics.median(asked_ms) / statistics.median(computed_ms)
+    columns = ("", "in one process", "asked for nothing", "bound of ours / in one process")
+    row = (f"{MODEL}, JPEG", spread(computed_ms), spread(asked_ms), figure(bound))
+    yield Table("Milliseconds for a picture, one at a time", columns, (row,), _LATENCY_NOTE)
 
 
-def _idle() -> Iterator[tuple[float, float]]:
-    """Milliseconds of the server and of the client, a request, in each round."""
+def _costs(served: Served, idle: _Idle) -> Iterator[tuple[str, ...]]:
+    for kind, what in (("images", f"{MODEL}, JPEG"), ("crops", f"{MODEL}_net, pixels")):
+        with InProcess(kind, served.model, served.network) as reference:
+            best = reference.best(strategies.throughput(strategies.cores()), _TRIAL)
+            rounds = [
+                (
+                    1000 * strategies.cores() * reference.image_s(best, DURATION),
+                    *idle.busy(kind),
+                    *idle.between(kind, served.network, strategies.cores(), 1)[:2],
+                )
+                for _ in range(ROUNDS)
+            ]
+        columns = [list(values) for values in zip(*rounds, strict=True)]
+        computed_ms, _, _, server_ms, client_ms = map(statistics.median, columns)
+        yield (what, *map(spread, columns), figure(computed_ms / (computed_ms + server_ms + client_ms)))
+
+
+class _Cost(NamedTuple):
+    """Milliseconds of a core of a request; and until half of the requests were answered."""
+
+    server_ms: float
+    client_ms: float
+    p50_ms: float
+
+
+@dataclass(frozen=True)
+class _Idle:
+    """A server whose models do nothing, and what it is asked: `images` of the ensemble, `crops` of the network."""
+
+    pid: int
+    requests: dict[str, Prepared]
+
+    def busy(self, kind: str) -> tuple[float, float]:
+        """Milliseconds of the server's and of the client's core, where nothing else is done."""
+        begin_s = cpu_s(self.pid)
+        pace = self.requests[kind].pace(CLIENTS, DURATION)
+        requests = pace.per_s * (DURATION.warm_up_s + DURATION.measured_s)
+        return 1000 * (cpu_s(self.pid) - begin_s) / requests, 1000 * pace.cpu_s / requests
+
+    def between(self, kind: str, network: Path, workers: int, threads: int) -> _Cost:
+        """Of a request after each run of the network."""
+        request = self.requests[kind]
+        arguments = (kind, MODEL, network, workers, threads, request.port, DURATION.measured_s)
+        command = [sys.executable, "-m", "bench.interleaved", *map(str, arguments)]
+        begin_s = cpu_s(self.pid)
+        done = subprocess.run(command, input=request.request, stdout=subprocess.PIPE, check=True)
+        found = json.loads(done.stdout)
+        server_ms = 1000 * (cpu_s(self.pid) - begin_s) / found["requests"]
+        return _Cost(server_ms, found["client_ms"], found["p50_ms"])
+
+
+@contextmanager
+def _idle() -> Iterator[_Idle]:
     with tempfile.TemporaryDirectory(prefix="tritonclas-bench-") as folder:
         models, backends = Path(folder, "models"), Path(folder, "backends")
         render.write(render.render([_IDLE]), models)
@@ -80,9 +148,9 @@ def _idle() -> Iterator[tuple[float, float]]:
             (backends / backend).mkdir(parents=True)
             (backends / backend / "model.py").write_text(dedent(_STEP))
         with EmbeddedServer([_IDLE.name], models, backends=backends) as server:
-            request = prepared.pictures(server.ports.http, _IDLE.name, [photograph(*SIZE)])
-            for _ in range(ROUNDS):
-                before_s = cpu_s(server.process.pid)
-                pace = request.pace(CLIENTS, DURATION)
-                requests = pace.per_s * (DURATION.warm_up_s + DURATION.measured_s)
-                yield 1000 * (cpu_s(server.process.pid) - before_s) / requests, 1000 * pace.cpu_s / requests
+            pixels = np.zeros((1, _IDLE.crop, _IDLE.crop, 3), np.uint8)
+            requests = {
+                "images": prepared.pictures(server.ports.http, _IDLE.name, [photograph(*SIZE)]),
+                "crops": prepared.crops(server.ports.http, _IDLE.network_name, pixels),
+            }
+            yield _Idle(server.process.pid, requests)

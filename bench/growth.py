@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.closed_loop import Figures, load
+from bench import prepared
 from bench.models import repository
+from bench.pacing import Duration, Pace
 from bench.pictures import photograph
 from bench.processor_time import cpu_s
 from bench.table import Table, figure
@@ -53,19 +54,19 @@ def by_clients() -> Iterator[Table]:
     columns = ("clients", "images/s", "of the best", "p50, ms", "p99, ms", "CPU, ms an image")
     with EmbeddedServer([MODEL], repository(MODEL)) as server:
         found = {clients: _cost(server, MODEL, images, clients=clients, measured_s=LONG_S) for clients in CLIENTS}
-    best = max(each.figures.images_per_s for each in found.values())
+    best = max(each.pace.per_s for each in found.values())
     rows = tuple(_clients_row(clients, each, best) for clients, each in found.items())
     yield Table(f"{MODEL}, one JPEG of 500x375 a request", columns, rows, _CPU.format(cores=os.cpu_count()))
 
 
 def _clients_row(clients: int, cost: _Cost, best: float) -> tuple[str, ...]:
-    figures = cost.figures
+    pace = cost.pace
     return (
         str(clients),
-        figure(figures.images_per_s),
-        f"{figures.images_per_s / best:.0%}",
-        figure(figures.p50_ms),
-        figure(figures.p99_ms),
+        figure(pace.per_s),
+        f"{pace.per_s / best:.0%}",
+        figure(pace.p50_ms),
+        figure(pace.p99_ms),
         figure(cost.cpu_ms),
     )
 
@@ -100,11 +101,11 @@ def _row(server: EmbeddedServer, model: str, name: str, images: Sequence[bytes])
     busy = _cost(server, model, images, clients=_many(), measured_s=SHORT_S)
     return (
         name,
-        figure(alone.figures.p50_ms),
+        figure(alone.pace.p50_ms),
         figure(alone.preprocessing_ms),
         figure(alone.network_ms),
-        figure(alone.figures.images_per_s),
-        figure(busy.figures.images_per_s),
+        figure(alone.pace.per_s * len(images)),
+        figure(busy.pace.per_s * len(images)),
         figure(busy.cpu_ms),
     )
 
@@ -113,23 +114,23 @@ def _row(server: EmbeddedServer, model: str, name: str, images: Sequence[bytes])
 class _Cost:
     """`preprocessing_ms` and `network_ms` of a request, `cpu_ms` of an image."""
 
-    figures: Figures
+    pace: Pace
     preprocessing_ms: float
     network_ms: float
     cpu_ms: float
 
 
 def _cost(server: EmbeddedServer, model: str, images: Sequence[bytes], *, clients: int, measured_s: float) -> _Cost:
-    row = zoo.find(model)
+    row, requests = zoo.find(model), prepared.pictures(server.ports.http, model, images)
     with ModelServer(server.url) as asked:
         view = ServerView(asked)
         begin, begin_cpu_s = view.snapshot(), cpu_s(server.process.pid)
-        figures = load(server.ports.http, model, images, clients=clients, measured_s=measured_s)
+        pace = requests.pace(clients, Duration(1.0, measured_s, least=2 * clients))
         end, end_cpu_s = view.snapshot(), cpu_s(server.process.pid)
     found = seen(begin, end, Parts(model, row.network_name, row.preprocess_name), view.ensembles)
     assert found is not None
     steps = found.steps_ms
     network_ms = steps["compute_input"] + steps["compute_infer"] + steps["compute_output"]
     return _Cost(
-        figures, steps["preprocess"], network_ms, 1000 * (end_cpu_s - begin_cpu_s) / (found.requests * len(images))
+        pace, steps["preprocess"], network_ms, 1000 * (end_cpu_s - begin_cpu_s) / (found.requests * len(images))
     )

@@ -90,7 +90,8 @@ def ready(pixels: Array) -> Feed:
     return feed
 
 
-def _feed(kind: str, model: zoo.Model, encoded: bytes) -> Feed:
+def feed_of(kind: str, model: zoo.Model, encoded: bytes) -> Feed:
+    """How `images`, `crops` or `pillow` makes batches of a picture."""
     preprocessing = Preprocessing(model.resize_short, model.crop, model.interpolation)
     if kind == "pillow":
         return lambda strategy: lambda: naive.batch(model, encoded)
@@ -101,7 +102,7 @@ def main() -> None:
     """Answer questions until there are no more; the sessions of the last strategy are kept for the next question."""
     kind, name, network, width, height = sys.argv[1:]
     cv2.setNumThreads(1)
-    feed = _feed(kind, zoo.find(name), photograph(int(width), int(height)))
+    feed = feed_of(kind, zoo.find(name), photograph(int(width), int(height)))
     _answer(sys.stdin, lambda strategy: workers(Path(network), feed, strategy))
 
 

@@ -8,9 +8,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.closed_loop import load
+from bench import prepared
 from bench.models import repository
 from bench.open_loop import ANSWERED, REFUSED, Outcome, Sender
+from bench.pacing import Duration
 from bench.pictures import photograph
 from bench.table import Table, figure
 from loadtest.samples import percentiles
@@ -21,7 +22,7 @@ MODEL = "EfficientNetB0"
 #: Of what the server can do.
 FACTORS = (0.7, 1.5, 3.0)
 DURATION_S = 10.0
-CAPACITY_S = 4.0
+CAPACITY = Duration(1.0, 4.0)
 UNLOADED_REQUESTS = 100
 #: As fast as without load again: so many requests one after another, none slower than so many times the usual.
 _RECOVERED, _IN_A_ROW = 1.5, 3
@@ -63,7 +64,7 @@ def overload() -> Iterator[Table]:
     image = photograph(500, 375)
     clients = 2 * (os.cpu_count() or 1)
     with EmbeddedServer([MODEL], repository(MODEL)) as server, Sender(server.url, MODEL, image) as sender:
-        capacity = load(server.ports.http, MODEL, [image], clients=clients, measured_s=CAPACITY_S).images_per_s
+        capacity = prepared.pictures(server.ports.http, MODEL, [image]).pace(clients, CAPACITY).per_s
         unloaded_ms = statistics.median(sender.ask()[1] for _ in range(UNLOADED_REQUESTS))
         queue = _queue(server.url)
         rounds = [_round(sender, factor, capacity, unloaded_ms) for factor in FACTORS]

@@ -59,7 +59,8 @@ that takes of the cores is in Triton's times. Times are of one image, with all c
     "floor": """\
 ## What a server must spend
 
-How much of the first table's ratio is left to gain for a single picture of the smallest network.
+How much is left to gain with single pictures of the smallest network. Where an aim lies beyond its bound, no backends
+behind Triton's HTTP endpoint can meet it on this machine.
 """,
     "network": """\
 ## The network alone
@@ -143,7 +144,7 @@ From here on there is no other side: these are one machine's figures, not ratios
 
 Encoded JPEGs, the embedded server, so many connections that each ask again as soon as they are answered. They share
 the server's cores, so the load is made as cheaply as can be: requests made once, plain sockets, HTTP
-(`bench/closed_loop.py`).
+(`bench/wire.py`).
 """,
     "work": """\
 ## More work

@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.closed_loop import load
+from bench import prepared
 from bench.models import repository, with_instances
+from bench.pacing import Duration
 from bench.pictures import photograph
 from bench.table import Table, figure
 from scripts.embedded import EmbeddedServer
@@ -18,7 +19,7 @@ from tritonclas import zoo
 
 MODELS = ("EfficientNetB0", "EfficientNetB4", "ResNeXt101_32x8d_wsl")
 BATCH = 8
-LOADED_S = 2.0
+LOADED = Duration(1.0, 2.0)
 
 _COLUMNS = (
     "model",
@@ -51,8 +52,8 @@ def _row(name: str, bare: int) -> tuple[str, ...]:
         one = _memory([name], folder)
     with with_instances(name, 2) as folder, EmbeddedServer([name], folder) as server:
         two = proportional(server.process.pid)
-        images = [photograph(500, 375)] * BATCH
-        load(server.ports.http, name, images, clients=2 * (os.cpu_count() or 1), measured_s=LOADED_S)
+        batch = prepared.pictures(server.ports.http, name, [photograph(500, 375)] * BATCH)
+        batch.pace(2 * (os.cpu_count() or 1), LOADED)
         loaded = proportional(server.process.pid)
     return (
         name,

@@ -7,10 +7,13 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_AGAIN_S = 0.05
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -54,16 +57,21 @@ def stop(process: subprocess.Popen[str], grace_s: float) -> None:
 
 @contextlib.contextmanager
 def termination_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind the program as Ctrl-C does, so that it cleans up behind itself."""
+    """Let SIGTERM and SIGHUP unwind the program as Ctrl-C does, so that it cleans up behind itself.
+
+    Neither they nor Ctrl-C get lost where they come while a destructor runs, which Python doesn't unwind.
+    """
 
     def interrupt(number: int, _frame: object) -> None:
         raise Terminated(number)
 
     wanted = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]  # nohup
     previous = {number: signal.signal(number, interrupt) for number in wanted}
+    hook, sys.unraisablehook = sys.unraisablehook, _again
     try:
         yield
     finally:
+        sys.unraisablehook = hook
         for number, handler in previous.items():
             signal.signal(number, handler)
 
@@ -73,3 +81,16 @@ class Terminated(SystemExit):
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
+        self.number = number
+
+
+def _again(swallowed: sys.UnraisableHookArgs) -> None:
+    """Send a signal again, a moment later, whose exception went no further than a destructor; report all others."""
+    exception = swallowed.exc_value
+    if isinstance(exception, (Terminated, KeyboardInterrupt)):
+        number = exception.number if isinstance(exception, Terminated) else signal.SIGINT
+        sender = threading.Timer(_AGAIN_S, os.kill, (os.getpid(), number))
+        sender.daemon = True
+        sender.start()
+    else:
+        sys.__unraisablehook__(swallowed)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import agreement, closed_loop, fresh, page
+from bench import agreement, fresh, page
 from bench.__main__ import PARTS
 from bench.comparison import Comparison, Measure
 from bench.open_loop import Outcome
@@ -81,12 +81,6 @@ def test_tables_and_comparisons_are_written_and_read_again(tmp_path: Path) -> No
 def test_figures_have_three_digits() -> None:
     assert list(map(figure, (0, 0.5, 9.876, 98.76, 987.6, 98765))) == ["0", "0.50", "9.88", "98.8", "988", "98,765"]
     assert spread([3, 1, 2, 40]) == "2.50 (1.00 to 40.0)"
-
-
-def test_a_closed_loop_counts_the_part_of_a_request_that_lies_in_the_time() -> None:
-    answered = closed_loop.Answered(10.0, 2.0)
-    answered.samples += [(9.5, 10.5), (10.5, 11.5), (11.5, 12.5)]
-    assert answered.figures(4) == closed_loop.Figures(2 * 4 / 2.0, 1000.0, 1000.0)
 
 
 def test_an_outcome_knows_what_was_neither_answered_nor_refused() -> None:

@@ -1,0 +1,64 @@
+"""Pictures decoded and run in one process, each followed by a request: what asking costs between two runs of a network.
+
+    python -m bench.interleaved images|crops NAME NETWORK WORKERS THREADS PORT SECONDS < REQUEST
+
+Prints as JSON how many requests were sent, the processor time that sending one and reading its answer took, and after
+what time half of them were answered.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import cv2
+
+from bench.inprocess import feed_of, workers
+from bench.pacing import Duration, Work, pace
+from bench.pictures import photograph
+from bench.strategies import Strategy
+from bench.wire import Connection
+from tritonclas import zoo
+
+SIZE = (500, 375)
+
+
+class _Asking:
+    """A worker who asks after each picture; `cpu_s` is what the asking alone took, `taken_s` how long each answer."""
+
+    def __init__(self, compute: Work, port: int, request: bytes) -> None:
+        self._compute, self._connection, self._request = compute, Connection(port), request
+        self.cpu_s = 0.0
+        self.taken_s: list[float] = []
+
+    def __call__(self) -> None:
+        self._compute()
+        begin_s, begin_cpu_s = time.perf_counter(), time.thread_time()
+        self._connection.ask(self._request)
+        self.cpu_s += time.thread_time() - begin_cpu_s
+        self.taken_s.append(time.perf_counter() - begin_s)
+
+
+def main() -> None:
+    """Compute and ask in turns."""
+    kind, name, network, number, threads, port, seconds = sys.argv[1:]
+    request = sys.stdin.buffer.read()
+    cv2.setNumThreads(1)
+    feed = feed_of(kind, zoo.find(name), photograph(*SIZE))
+    strategy = Strategy(int(number), int(threads), own=True)
+    asking = [_Asking(work, int(port), request) for work in workers(Path(network), feed, strategy)]
+    pace(asking, Duration(0, float(seconds)))
+    taken_s = [taken_s for each in asking for taken_s in each.taken_s]
+    found = {
+        "requests": len(taken_s),
+        "client_ms": 1000 * sum(each.cpu_s for each in asking) / len(taken_s),
+        "p50_ms": 1000 * statistics.median(taken_s),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
