@@ -25,7 +25,7 @@ from scripts import processes
 from scripts.embedded import EmbeddedServer
 from scripts.fetch import fetch
 from scripts.pipeline import populate
-from scripts.repository import onnx_path
+from scripts.versions import onnx_path
 from tritonclas import zoo
 from tritonclas.preprocess import Preprocessing
 

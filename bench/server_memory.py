@@ -13,7 +13,7 @@ from bench.pictures import photograph
 from bench.table import Table, figure
 from scripts.embedded import EmbeddedServer
 from scripts.onnx_file import size_on_disk
-from scripts.repository import onnx_path
+from scripts.versions import onnx_path
 from scripts.zoo.memory import proportional
 from tritonclas import zoo
 

@@ -14,7 +14,7 @@ from bench.server_log import Line, started
 from bench.table import Table, figure, spread
 from scripts.embedded import EmbeddedServer
 from scripts.pipeline import STEPS
-from scripts.repository import onnx_path
+from scripts.versions import onnx_path
 from tritonclas import zoo
 
 MODEL = "EfficientNetB0"

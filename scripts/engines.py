@@ -65,7 +65,7 @@ def main(
     if profile is None:
         click.echo("this profile needs no plan: the ONNX file is what it reads")
         return
-    jobs = [Job.of(name, profile, repository) for name in dict.fromkeys(names)]
+    jobs = [job for name in dict.fromkeys(names) for job in Job.all_of(name, profile, repository)]
     options = [trtexec.workspace(workspace_mib)]
     if dry_run:
         show(jobs, options, given or trtexec.IN_IMAGE)

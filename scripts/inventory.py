@@ -11,10 +11,10 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from scripts.errors import ScriptError
 from scripts.model_config import read_config
-from scripts.onnx_file import incomplete, model_file
-from scripts.provenance import Origin, metadata
+from scripts.onnx_file import incomplete
+from scripts.provenance import Origin, is_exported
 from scripts.render import LABELS_FILE, OWN_HEADER, config_path
-from scripts.repository import onnx_path
+from scripts.versions import is_of_a_version, model_file, onnx_path, versions
 from tritonclas.served import is_part
 from tritonclas.zoo import MODELS
 
@@ -37,6 +37,7 @@ class Entry:
     """A model of a repository. `nbytes` is what its network's folder takes on disk; `fault` is why it can't be served.
 
     `populated` is whether there are weights, and `origin` whose they are: None of damaged ones, and of other people's.
+    Of several `versions`, that is said of the one in service.
     """
 
     name: str
@@ -47,6 +48,8 @@ class Entry:
     nbytes: int
     plans: tuple[str, ...]
     fault: str | None
+    versions: tuple[int, ...] = ()
+    version: int
 
 
 def inventory(repository: Path) -> list[Entry]:
@@ -55,7 +58,7 @@ def inventory(repository: Path) -> list[Entry]:
         raise ScriptError(f"there is no model repository at {repository}; make one with python -m scripts.populate")
     folders = [path.name for path in repository.iterdir() if path.is_dir() and not path.name.startswith(".")]
     public = {name.removesuffix("_net") for name in folders if name.endswith("_net") or not is_part(name)}
-    return [examine(name, repository) for name in sorted(public)]
+    return [examine(name, repository) for name in sorted(public) if not is_of_a_version(name, repository)]
 
 
 def examine(name: str, repository: Path) -> Entry:
@@ -72,8 +75,10 @@ def examine(name: str, repository: Path) -> Entry:
         origin=origin,
         setup=setup,
         nbytes=size_of(network),
-        plans=tuple(sorted(path.stem for path in network.glob("[0-9]*/*.plan"))),
+        plans=tuple(sorted({path.stem for path in network.glob("[0-9]*/*.plan")})),
         fault=fault or next(_faults(published, origin, setup, network / LABELS_FILE), None),
+        versions=tuple(versions(name, repository)),
+        version=int(published.parent.name),
     )
 
 
@@ -146,7 +151,7 @@ def _faults(published: Path, origin: Origin | None, setup: Setup, labels: Path) 
     if broken := incomplete(published):
         yield f"{broken}; populate it again"
     elif origin is None:
-        another = "was made by another version" if "export_version" in metadata(weights) else "is damaged"
+        another = "was made by another version" if is_exported(weights) else "is damaged"
         yield f"{weights} {another}; populate it again"
     elif (origin.model.crop, origin.model.classes) != (setup.crop, setup.classes):
         weights_have = f"{origin.model.crop} pixels and {origin.model.classes} classes"

@@ -15,7 +15,7 @@ from scripts.inventory import Entry, inventory
 from scripts.render import REPOSITORY
 from tritonclas.cli import example, plain_console
 
-COLUMNS = ("model", "weights", "crop", "classes", "resized", "batch", "MB", "plans", "source")
+COLUMNS = ("model", "version", "weights", "crop", "classes", "resized", "batch", "MB", "plans", "source")
 
 #: A narrower terminal breaks the table's lines, which is better than cutting names.
 _WIDTH = 160
@@ -62,12 +62,20 @@ def row(entry: Entry) -> tuple[str, ...]:
     setup = entry.setup
     return (
         entry.name,
+        version(entry),
         weights(entry),
         *map(_text, (setup.crop, setup.classes, setup.interpolation, setup.max_batch_size)),
         f"{entry.nbytes / 1e6:.1f}",
         " ".join(entry.plans) or "-",
         entry.origin.source if entry.origin else "-",
     )
+
+
+def version(entry: Entry) -> str:
+    """The version in service, and of how many if there are several."""
+    others = [number for number in entry.versions if number != entry.version]
+    beside = f" (beside {', '.join(map(str, others))})" if others else ""
+    return f"{entry.version}{beside}" if entry.populated else "-"
 
 
 def weights(entry: Entry) -> str:
@@ -90,6 +98,8 @@ def as_dict(entry: Entry) -> dict[str, object]:
         "model": entry.name,
         "whose": entry.whose,
         "weights": weights(entry),
+        "version": entry.version if entry.populated else None,
+        "versions": entry.versions,
         **asdict(entry.setup),
         "bytes": entry.nbytes,
         "plans": entry.plans,

@@ -18,9 +18,9 @@ from onnx import TensorProto, helper
 from scripts.files import exchange
 from scripts.graph.edit import elements, refer
 from scripts.protobuf import Content, fields, mapped, message, text
+from scripts.versions import MODEL_FILE, model_file
 
 #: The model's file in a folder of files; Triton looks for this name.
-MODEL_FILE = "model.onnx"
 
 #: More weights than this go into a file of their own. Protobuf's limit for a message is 2 GiB; and a session that is
 #: made of one message holds the weights twice for a while.
@@ -54,11 +54,6 @@ def write_onnx(model: onnx.ModelProto, path: Path) -> None:
     _write_message(model, tensors, path)
 
 
-def model_file(path: Path) -> Path:
-    """The model's file of what `write_onnx` has written to `path`."""
-    return path / MODEL_FILE if path.is_dir() else path
-
-
 def size_on_disk(path: Path) -> int:
     """Bytes of what `write_onnx` has written to `path`."""
     return sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
@@ -69,7 +64,14 @@ def move_onnx(source: Path, target: Path) -> None:
 
     There they find the old model or the new one, on file systems where two paths can trade places; on others (NFS),
     a model that becomes a folder, or one file again, is away for a moment. `source` may be left with what was there.
+    A folder of `target` that isn't there yet comes with the model in it: Triton takes an empty one for a broken version.
     """
+    if not target.parent.exists():
+        folder = source.with_name(target.parent.name)
+        folder.mkdir()
+        source.replace(folder / target.name)
+        folder.rename(target.parent)
+        return
     if not target.exists() or (source.is_file() and target.is_file()):
         source.replace(target)
         return

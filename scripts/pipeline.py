@@ -9,14 +9,15 @@ from pathlib import Path
 
 from scripts.export import Converted, convert, export
 from scripts.fetch import fetch
-from scripts.onnx_file import incomplete, model_file
+from scripts.onnx_file import incomplete
 from scripts.own import Decided, Own, decide
 from scripts.photographs import EXAMPLES, photographs
 from scripts.provenance import Origin
 from scripts.render import ONNX_FILE
-from scripts.repository import check_configs, complete, onnx_path, publish, staging, zoo_labels
+from scripts.repository import check_configs, complete, publish, staging, zoo_labels
 from scripts.tensorrt.plans import stale_plans
 from scripts.verify import verify
+from scripts.versions import model_file, onnx_path
 from tritonclas import zoo
 
 STEPS = ("fetch", "convert", "export", "verify", "publish")
@@ -44,6 +45,7 @@ def populate(
     weights: str,
     repository: Path,
     *,
+    version: int | None = None,
     force: bool = False,
     pictures: Path = EXAMPLES,
     report: Report = lambda step: None,
@@ -51,15 +53,16 @@ def populate(
     """Publish `model` in `repository`, unless it is there with these weights already.
 
     `weights` is official, sample, synthetic, or the path of a Paddle inference archive, the only one for a model of
-    the user's own. It is verified with the photographs in the folder `pictures`, among others. `report` is told each
-    step as it begins. A ScriptError says what went wrong; then the repository is as it was.
+    the user's own. They become this `version`, by default the one in service. They are verified with the photographs
+    in the folder `pictures`, among others. `report` is told each step as it begins. A ScriptError says what went wrong;
+    then the repository is as it was.
     """
-    target = onnx_path(model.name, repository)
+    target = onnx_path(model.name, repository, version)
     clock = _Clock(report)
     with staging(model.name, repository) as folder:
         there = None if force or incomplete(target) else Origin.read(model_file(target))
         if there and isinstance(model, zoo.Model) and there.is_current(model, weights):
-            return reused(there, repository)
+            return reused(there, target)
         clock.begin("fetch")
         archive = fetch(model, weights, folder)
         clock.begin("convert")
@@ -77,7 +80,7 @@ def populate(
         agreement = verify(archive, staged, decided.model, photographs(decided.model, pictures), folder)
         clock.begin("publish")
         stale = tuple(plan.name for plan in stale_plans(target.parent, staged))
-        publish(decided.model, staged, decided.labels, repository, synthetic=archive.kind == "synthetic")
+        publish(decided.model, staged, decided.labels, target, synthetic=archive.kind == "synthetic")
     clock.end()
     return Populated(target, origin, agreement.difference, clock.seconds, stale)
 
@@ -110,7 +113,7 @@ def _decided(model: zoo.Model | Own, converted: Converted) -> Decided:
     return replace(decided, labels=zoo_labels(decided.model, kind)) if kind == "synthetic" else decided
 
 
-def reused(there: Origin, repository: Path) -> Populated:
+def reused(there: Origin, published: Path) -> Populated:
     """A model of the zoo that is there already, with whatever is missing beside its weights put back."""
-    complete(there.model, zoo_labels(there.model, there.kind), repository)
-    return Populated(onnx_path(there.model.name, repository), there)
+    complete(there.model, zoo_labels(there.model, there.kind), published.parents[2])
+    return Populated(published, there)

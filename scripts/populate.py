@@ -22,7 +22,7 @@ from scripts.own import Own
 from scripts.photographs import pictures_option
 from scripts.pipeline import STEPS, Populated, populate
 from scripts.processes import termination_as_interrupt
-from scripts.render import REPOSITORY
+from scripts.render import FIRST_VERSION, REPOSITORY
 from tritonclas import zoo
 from tritonclas.cli import example
 
@@ -42,6 +42,7 @@ _OWN = ("labels", "like", "crop", "resize_short", "interpolation", "mean", "std"
     help="PATH is a Paddle inference archive, a folder or a tar.  [default: official; sample for EfficientNetLite]",
 )
 @click.option("--repository", type=click.Path(path_type=Path, file_okay=False), default=REPOSITORY, show_default=True)
+@click.option("--version", type=click.IntRange(1), help="Beside those that are there.  [default: the one in service]")
 @click.option("--force", is_flag=True, help="Populate again what is there already.")
 @pictures_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array on what was done.")
@@ -58,6 +59,7 @@ def main(
     *,
     weights: str | None,
     repository: Path,
+    version: int | None,
     force: bool,
     pictures: Path,
     as_json: bool,
@@ -67,10 +69,13 @@ def main(
 
     A NAME that isn't in the zoo is a model of your own: give its archive with --weights, and --labels unless the
     archive's inference.yml has them. Sizes are read from the archive.
+
+    With --version the weights come beside those that are there, and the ones in service stay so until
+    scripts.release says otherwise.
     """
     models = wanted(names, weights, own)
     with termination_as_interrupt():
-        done = populate_all(models, weights, repository, force=force, pictures=pictures)
+        done = populate_all(models, weights, repository, version=version, force=force, pictures=pictures)
     if as_json:
         click.echo(json.dumps([as_dict(each) for each in done], indent=2))
     if len(done) < len(models):
@@ -119,7 +124,13 @@ def _own(name: str, own: dict[str, Any]) -> Own:
 
 
 def populate_all(
-    models: Sequence[zoo.Model | Own], weights: str | None, repository: Path, *, force: bool, pictures: Path
+    models: Sequence[zoo.Model | Own],
+    weights: str | None,
+    repository: Path,
+    *,
+    version: int | None = None,
+    force: bool,
+    pictures: Path,
 ) -> list[Populated]:
     """Populate models one after the other, showing progress and errors; returns those that succeeded."""
     succeeded = []
@@ -133,7 +144,8 @@ def populate_all(
 
             source = weights or default_weights(zoo.find(model.name))
             try:
-                done = populate(model, source, repository, force=force, pictures=pictures, report=report)
+                options: dict[str, Any] = {"version": version, "force": force, "pictures": pictures, "report": report}
+                done = populate(model, source, repository, **options)
                 progress_console.print(describe(done))
                 succeeded.append(done)
             except ScriptError as error:
@@ -146,9 +158,11 @@ def describe(done: Populated) -> str:
     """One line on what was done, and for a model of the user's own how its pictures are prepared."""
     model = done.origin.model
     size = f"{size_on_disk(done.path) / 1e6:.1f} MB, {done.origin.kind} weights"
+    version = int(done.path.parent.name)
+    number = f" version {version}" if version != FIRST_VERSION else ""
     if done.difference is None:
-        return f"{model.name}: already there ({size})"
-    said = f"{model.name}: published ({size}; differs from Paddle by at most {done.difference:.1e})"
+        return f"{model.name}{number}: already there ({size})"
+    said = f"{model.name}{number}: published ({size}; differs from Paddle by at most {done.difference:.1e})"
     if model.name not in zoo.MODELS:
         said += (
             f"; {model.classes} classes; pictures: short side {model.resize_short}, crop {model.crop}, "
@@ -167,6 +181,7 @@ def as_dict(done: Populated) -> dict[str, object]:
     """What a program may want to know."""
     return {
         "model": asdict(done.origin.model),
+        "version": int(done.path.parent.name),
         "path": str(done.path),
         "bytes": size_on_disk(done.path),
         "weights": done.origin.kind,

@@ -68,6 +68,11 @@ class Origin:
             return None
 
 
+def is_exported(path: Path) -> bool:
+    """Whether an ONNX file was exported by this project, by any version of it."""
+    return "export_version" in metadata(path)
+
+
 def served(model: Served) -> Served:
     """What of a row of the zoo concerns serving alone."""
     return Served(**{field.name: getattr(model, field.name) for field in dataclasses.fields(Served)})

@@ -13,14 +13,13 @@ from scripts import preflight
 from scripts.console import progress_console
 from scripts.embedded import EmbeddedServer
 from scripts.errors import ArchiveError, ScriptError
-from scripts.onnx_file import model_file
 from scripts.photographs import EXAMPLES
 from scripts.pipeline import Populated, populate, reused
 from scripts.populate import describe
 from scripts.processes import termination_as_interrupt
 from scripts.provenance import Origin
 from scripts.render import REPOSITORY
-from scripts.repository import onnx_path
+from scripts.versions import model_file, onnx_path
 from tritonclas import Classification, Classifier, zoo
 from tritonclas.cli import example, plain_console, show_top_k
 
@@ -40,8 +39,9 @@ def populate_sample(repository: Path) -> Populated:
 def populate_first(repository: Path) -> Populated:
     """A model of the published table: as it is if it is there, else with the official weights if they can be had."""
     model = zoo.find(FIRST_OF_THE_ZOO)
-    if there := Origin.read(model_file(onnx_path(model.name, repository))):
-        return reused(there, repository)
+    published = onnx_path(model.name, repository)
+    if there := Origin.read(model_file(published)):
+        return reused(there, published)
     with progress_console.status(f"{model.name}: trying the official weights"):
         try:
             return populate(model, "official", repository)

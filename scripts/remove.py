@@ -16,9 +16,12 @@ from scripts.inventory import Entry, inventory, is_rendered, size_of
 from scripts.model_config import read_config
 from scripts.processes import termination_as_interrupt
 from scripts.profiles import PLANS, PROFILES
-from scripts.render import LABELS_FILE, ONNX_FILE, REPOSITORY
-from scripts.repository import LOCK, REMOVING, VERSION, locked
+from scripts.provenance import is_exported
+from scripts.render import FIRST_VERSION, LABELS_FILE, ONNX_FILE, REPOSITORY
+from scripts.repository import LOCK, REMOVING, locked
+from scripts.versions import ensembles, in_service, model_file
 from tritonclas.cli import example
+from tritonclas.served import version_name
 from tritonclas.zoo import near_matches
 
 _CONFIG = "config.pbtxt"
@@ -26,7 +29,7 @@ _PLANS = "|".join(plan.name for plan in PLANS)
 #: What there may be in an own model's folders, all of it made by this project; also half of it, by a killed process.
 _MADE = re.compile(
     rf"config\.pbtxt|configs/({'|'.join(profile.name for profile in PROFILES)})\.pbtxt|labels\.txt"
-    rf"|{VERSION}/model\.onnx(/model\.onnx|/weights-[0-9a-f]+\.data)?|{VERSION}/({_PLANS})\.plan(\.json)?"
+    rf"|\d+/model\.onnx(/model\.onnx|/weights-[0-9a-f]+\.data)?|\d+/({_PLANS})\.plan(\.json)?"
     r"|\.lock|\.(populate|remove|engines)-.*|(\w+/)?\.[^/]+\.(txt|pbtxt|json)\.\d+"
 )
 
@@ -41,15 +44,23 @@ class Removed:
 
 @click.command(epilog=example("python -m scripts.remove my_flowers EfficientNetB4"))
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--version", type=click.IntRange(1), help="Only this version of the model, which isn't in service.")
 @click.option("--repository", type=click.Path(path_type=Path), default=REPOSITORY, show_default=True)
-def main(names: tuple[str, ...], *, repository: Path) -> None:
+def main(names: tuple[str, ...], *, version: int | None, repository: Path) -> None:
     """Remove models from a repository.
 
     A model of the zoo loses its weights, labels and plans, and keeps its configurations. A model of your own goes
     wholly, with its preprocessing model unless another model uses it. A running server that has it loaded goes on
     serving it; unload it there.
     """
+    if version and len(names) > 1:
+        raise click.UsageError("--version is of one model")
     with termination_as_interrupt():
+        if version:
+            (entry,) = wanted(names, repository)
+            freed = _freed(remove_version(entry, version, repository))
+            click.echo(f"{entry.name}: version {version} removed ({freed})")
+            return
         for entry in wanted(names, repository):
             click.echo(describe(entry, remove(entry, repository)))
 
@@ -69,12 +80,16 @@ def wanted(names: Iterable[str], repository: Path) -> list[Entry]:
 
 def describe(entry: Entry, removed: Removed) -> str:
     """One line on what is gone."""
-    size = f"{removed.nbytes / 1e6:.1f} MB freed"
+    size = _freed(removed.nbytes)
     if entry.whose == "own":
         return f"{', '.join((entry.name, *removed.preprocessing))}: removed ({size})"
     if removed.nbytes:
         return f"{entry.name}: weights removed ({size}); its configurations stay"
     return f"{entry.name}: has no weights, nothing to remove"
+
+
+def _freed(nbytes: int) -> str:
+    return f"{nbytes / 1e6:.1f} MB freed"
 
 
 def remove(entry: Entry, repository: Path) -> Removed:
@@ -83,17 +98,45 @@ def remove(entry: Entry, repository: Path) -> Removed:
     Everything is moved out of Triton's sight before it is deleted. What a killed removal has left is servable or
     without weights, and the next one finishes it.
     """
+    with _moving(entry, repository) as moves:
+        return Removed(preprocessing=_take(entry, repository, moves), nbytes=moves.nbytes)
+
+
+def remove_version(entry: Entry, version: int, repository: Path) -> int:
+    """Take one version of a model out of the repository; the bytes that it had. ScriptError as `remove`.
+
+    Its ensemble goes first, so that no server sees that without the network's version.
+    """
+    with _moving(entry, repository) as moves:
+        if version not in entry.versions:
+            raise ScriptError(f"{entry.name} has no version {version} in {repository}, but {_several(entry.versions)}")
+        if version == in_service(entry.name, repository):
+            raise ScriptError(
+                f"version {version} of {entry.name} is in service; put another one in service with "
+                f"python -m scripts.release, or remove the model"
+            )
+        moves.take(repository / version_name(entry.name, version))
+        moves.take(repository / f"{entry.name}_net" / str(version))
+        return moves.nbytes
+
+
+def _several(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers)) or "none"
+
+
+@contextlib.contextmanager
+def _moving(entry: Entry, repository: Path) -> Iterator[_Moves]:
+    """What is moved here is deleted in the end, or moved back after an error; other processes must wait."""
     with locked(entry.name, repository) as folder:
         if entry.whose == "own":
             _check_made(entry.name, repository)
         with tempfile.TemporaryDirectory(prefix=REMOVING, dir=folder) as trash:
             moves = _Moves(Path(trash))
             try:
-                preprocessing = _take(entry, repository, moves)
+                yield moves
             except BaseException:
                 moves.undo()
                 raise
-            return Removed(size_of(Path(trash)), preprocessing)
 
 
 class _Moves:
@@ -110,6 +153,11 @@ class _Moves:
             path.rename(target)
             self._done.append((path, target))
 
+    @property
+    def nbytes(self) -> int:
+        """Of all that was moved."""
+        return size_of(self._target)
+
     def undo(self) -> None:
         """Move everything back, the last first."""
         while self._done:
@@ -119,6 +167,8 @@ class _Moves:
 
 def _take(entry: Entry, repository: Path, moves: _Moves) -> tuple[str, ...]:
     """Move what belongs to a model; the preprocessing models among it."""
+    for ensemble in list(ensembles(entry.name, repository)):
+        moves.take(repository / ensemble)
     if entry.whose == "own":
         _take_own(entry.name, repository, moves)
         return tuple(_take_preprocessing(repository, moves))
@@ -128,11 +178,11 @@ def _take(entry: Entry, repository: Path, moves: _Moves) -> tuple[str, ...]:
 
 def _take_weights(folder: Path, moves: _Moves) -> None:
     """The weights first: after this one step the model is without any."""
-    version = folder / VERSION
-    moves.take(version / ONNX_FILE)
-    for plan in PLANS:
-        moves.take(version / plan.plan)
-        moves.take(version / f"{plan.plan}.json")
+    for version in folder.glob("[0-9]*"):
+        moves.take(version / ONNX_FILE, f"{version.name}-{ONNX_FILE}")
+        for plan in PLANS:
+            for file in (plan.plan, f"{plan.plan}.json"):
+                moves.take(version / file, f"{version.name}-{file}")
     moves.take(folder / LABELS_FILE)
 
 
@@ -178,9 +228,15 @@ def _strangers(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         if path.is_dir() and not path.is_symlink():
             continue
-        ours = _MADE.fullmatch(path.relative_to(folder).as_posix())
+        within = path.relative_to(folder)
+        ours = _MADE.fullmatch(within.as_posix()) and _is_made_here(folder / within.parts[0])
         if not ours or (path.suffix == ".pbtxt" and not is_rendered(path)):
             yield path
+
+
+def _is_made_here(path: Path) -> bool:
+    """Whether a version beside the first is one that populate has put there."""
+    return not path.name.isdecimal() or path.name == str(FIRST_VERSION) or is_exported(model_file(path / ONNX_FILE))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ LABELS_FILE = "labels.txt"
 HEADER = "# Rendered from the zoo by python -m scripts.render; docs/model_repository.md gives the reasons.\n"
 #: Of a model that isn't in the zoo.
 OWN_HEADER = "# Rendered by python -m scripts.populate; docs/model_repository.md gives the reasons.\n"
+#: In service until scripts.release puts another one there.
+FIRST_VERSION = 1
 MAX_QUEUE_SIZE = 128
 DEFAULT_QUEUE_TIMEOUT_US = 10_000_000
 #: At least two, or an idle server may let a request lie for half a second: docs/model_repository.md.
@@ -75,7 +77,7 @@ def ensemble(model: Served) -> pb.ModelConfig:
         ),
         pb.ModelEnsembling.Step(
             model_name=model.network_name,
-            model_version=-1,
+            model_version=FIRST_VERSION,
             input_map={"pixels": "pixels"},
             output_map={"probabilities": "probabilities"},
         ),
@@ -183,7 +185,7 @@ def _network(model: Served, **engine: object) -> pb.ModelConfig:
     return pb.ModelConfig(
         name=model.network_name,
         max_batch_size=model.max_batch_size,
-        version_policy=_latest(),
+        version_policy=pb.ModelVersionPolicy(all=pb.ModelVersionPolicy.All()),
         input=[pb.ModelInput(name="pixels", data_type=pb.TYPE_UINT8, dims=[model.crop, model.crop, 3])],
         output=[_probabilities(model, LABELS_FILE)],
         dynamic_batching=_dynamic_batching(),

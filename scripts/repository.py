@@ -17,23 +17,18 @@ from scripts.archive import WeightsKind
 from scripts.errors import ScriptError
 from scripts.files import unwritable, write_whole
 from scripts.model_config import read_config
-from scripts.onnx_file import incomplete, model_file, move_onnx
+from scripts.onnx_file import incomplete, move_onnx
 from scripts.render import HEADER, LABELS_FILE, ONNX_FILE, OWN_HEADER, config_path, render
 from scripts.tensorrt.plans import record_path, stale_plans
+from scripts.versions import ONLY, in_service, is_of_a_version, model_file, place_beside, versions, write_ensembles
 from tritonclas.published import imagenet_labels
 from tritonclas.results import SYNTHETIC_LABEL
 from tritonclas.served import Served, is_part
 from tritonclas.zoo import MODELS, near_matches
 
-VERSION = "1"
 #: What processes at work have in a network's folder, and leave there if they are killed.
 STAGING, REMOVING = ".populate-", ".remove-"
 LOCK = ".lock"
-
-
-def onnx_path(name: str, repository: Path) -> Path:
-    """Where the ONNX model of the model of that name is published."""
-    return repository / f"{name}_net" / VERSION / ONNX_FILE
 
 
 def zoo_labels(model: Served, kind: WeightsKind) -> tuple[str, ...]:
@@ -100,21 +95,23 @@ def _removed_if_unused(folder: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def publish(model: Served, staged: Path, labels: Sequence[str], repository: Path, *, synthetic: bool) -> Path:
-    """Move a verified ONNX model, staged on the same file system, to where Triton reads it.
+def publish(model: Served, staged: Path, labels: Sequence[str], published: Path, *, synthetic: bool) -> Path:
+    """Move a verified ONNX model, staged on the same file system, to `published`, where Triton reads it.
 
     TensorRT plans of other weights go: Triton would serve them without a word. At no moment do synthetic weights have
     the names of real classes.
     """
+    repository, version = published.parents[2], int(published.parent.name)
     write_configs(model, repository)
+    place_beside(model.name, version, labels, repository)
     if synthetic or not (repository / model.network_name / LABELS_FILE).exists():
         write_labels(model, labels, repository)
-    published = onnx_path(model.name, repository)
     for plan in stale_plans(published.parent, staged):
         plan.unlink()
         record_path(plan).unlink(missing_ok=True)
     move_onnx(staged, published)
     write_labels(model, labels, repository)
+    write_ensembles(model.name, repository)
     return published
 
 
@@ -122,6 +119,7 @@ def complete(model: Served, labels: Sequence[str], repository: Path) -> None:
     """Put back what is missing beside the weights of a model that is there: configurations, version folders, labels."""
     write_configs(model, repository)
     write_labels(model, labels, repository)
+    write_ensembles(model.name, repository)
 
 
 def write_labels(model: Served, labels: Sequence[str], repository: Path) -> None:
@@ -139,12 +137,14 @@ def write_configs(model: Served, repository: Path) -> None:
     for path, text in render([model]).items():
         if not (repository / path).exists():
             write_whole(repository / path, text if model.name in MODELS else text.replace(HEADER, OWN_HEADER))
-    for name in (model.name, model.preprocess_name, model.network_name):
-        (repository / name / VERSION).mkdir(parents=True, exist_ok=True)
+    for name, version in ((model.preprocess_name, ONLY), (model.name, str(in_service(model.name, repository)))):
+        (repository / name / version).mkdir(parents=True, exist_ok=True)
 
 
 def check_configs(model: Served, repository: Path) -> None:
     """ScriptError if configurations that are there are of another model than this one."""
+    if of := is_of_a_version(model.name, repository):
+        raise ScriptError(f"{model.name} serves a version of {of}; choose another name")
     for path, text in render([model]).items():
         if (repository / path).exists():
             there, wanted = read_config(repository / path), text_format.Parse(text, pb.ModelConfig())
@@ -189,10 +189,16 @@ def check_servable(name: str, repository: Path, profile: str | None = None) -> N
     for step in config.ensemble_scheduling.step:
         check_servable(step.model_name, repository, profile)
     wanted = config.default_model_filename
-    if wanted and not any(model_file(path).is_file() for path in (repository / name).glob(f"[0-9]*/{wanted}")):
+    if wanted and not _has(name, wanted, repository):
         raise ScriptError(f"{name} has no {wanted} in {repository} yet; {_how_to_make(name, wanted, profile)}")
     if wanted == ONNX_FILE and (fault := _incomplete(repository / name)):
         raise ScriptError(f"{fault}; {_how_to_make(name, wanted, profile)}")
+
+
+def _has(name: str, wanted: str, repository: Path) -> bool:
+    """Whether a version of the network has this file, and all that Triton would serve have it."""
+    having = [path.parent.name for path in (repository / name).glob(f"[0-9]*/{wanted}") if model_file(path).is_file()]
+    return bool(having) and set(map(str, versions(name.removesuffix("_net"), repository))) <= set(having)
 
 
 def _incomplete(folder: Path) -> str | None:

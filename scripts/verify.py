@@ -16,9 +16,9 @@ from scripts.archive import Archive
 from scripts.children import ChildFailed, run_child
 from scripts.errors import VerificationError
 from scripts.graph.front import INPUT, OUTPUT
-from scripts.onnx_file import model_file
 from scripts.photographs import photographs, pictures_option
 from scripts.provenance import Origin
+from scripts.versions import model_file
 from tritonclas import zoo
 from tritonclas.cli import example
 from tritonclas.served import Served

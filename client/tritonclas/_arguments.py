@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from tritonclas.errors import InvalidRequest
+from tritonclas.served import version_name
 
 #: A year: longer timeouts don't fit the units that gRPC and Triton count them in.
 MAX_TIMEOUT_S = 365 * 86_400.0
@@ -38,6 +39,13 @@ def check_endpoint(url: str) -> None:
     numbered = port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 2**16
     if "/" in url or not (host and separator and numbered):
         raise InvalidRequest(f"{url!r} isn't a gRPC endpoint; give HOST:PORT, such as localhost:8001")
+
+
+def checked_name(model: str, version: int | None) -> str:
+    """The name that this version of a model is served by."""
+    if version is not None:
+        check_counts(version=version)
+    return version_name(model, version)
 
 
 def check_counts(**values: int) -> None:

@@ -79,8 +79,9 @@ def infer(
     begin_s = call.deadline.clock()
     while pending := [index for index in batch.payloads if index not in results]:
         tensor = route.tensor([batch.payloads[index] for index in pending])
+        question = _messages.Question(route.target, tensor, top_k, request_id, route.version)
         try:
-            answer = yield from _ask(call, route, _messages.Question(route.target, tensor, top_k, request_id))
+            answer = yield from _ask(call, route, question)
         except InvalidRequest as error:
             results |= _rejected(call, batch, pending, error)
         else:

@@ -38,6 +38,7 @@ _BY_MESSAGE: tuple[tuple[str, str, Kind], ...] = (
     ("UNAVAILABLE", "Failed to create security handshaker", errors.InvalidRequest),
     ("NOT_FOUND", "Unable to find shared memory region", errors.InvalidRequest),
     ("NOT_FOUND", "has no available versions", errors.ModelNotReady),
+    ("UNAVAILABLE", "is not at ready state", errors.ModelNotReady),
     ("CANCELLED", CLOSED, errors.InvalidRequest),
     ("INTERNAL", "failed to poll from model repository", errors.ModelNotFound),
 )

@@ -47,16 +47,20 @@ def pixels_tensor(crops: Sequence[Pixels]) -> Tensor:
 
 
 class Question(NamedTuple):
-    """What is asked of a model: the tensor, the classes to answer (all probabilities if None), and the request's id."""
+    """What is asked of a model: the tensor, the classes to answer (all probabilities if None), and the request's id.
+
+    An empty `version` leaves the choice to Triton.
+    """
 
     model: str
     tensor: Tensor
     top_k: int | None
     request_id: str
+    version: str = ""
 
     def message(self, timeout_s: float, placed: tuple[str, int] | None = None) -> Any:
         """The request; `placed` names the region of shared memory that has the tensor, and where it begins there."""
-        request = service_pb2.ModelInferRequest(model_name=self.model, id=self.request_id)
+        request = service_pb2.ModelInferRequest(model_name=self.model, model_version=self.version, id=self.request_id)
         output = request.outputs.add(name=OUTPUT)
         if self.top_k is not None:
             output.parameters["classification"].int64_param = self.top_k

@@ -22,28 +22,32 @@ class ModelFacts:
     """What a model's configuration on the server says.
 
     `network` is the name of the network alone and `preprocessing` what must be done for it; both are
-    None for a model that isn't an ensemble of this project's kind.
+    None for a model that isn't an ensemble of this project's kind. `network_version` is the one that the ensemble asks
+    for, empty if that is the latest.
     """
 
     max_batch_size: int
     classes: int
     network: str | None = None
     preprocessing: Preprocessing | None = None
+    network_version: str = ""
 
 
 def model_facts(call: Call) -> Exchange[ModelFacts]:
     """Read the configuration of the call's model and, of an ensemble, of its preprocessing."""
     config = yield from _config(call, call.model or "")
     facts = ModelFacts(max(1, config.max_batch_size), config.output[0].dims[0])
-    steps = [step.model_name for step in config.ensemble_scheduling.step]
+    steps = config.ensemble_scheduling.step
     if len(steps) != 2:
         return facts
-    parameters = (yield from _config(call, steps[0])).parameters
+    first, network = steps
+    parameters = (yield from _config(call, first.model_name)).parameters
     try:
         preprocessing = Preprocessing.from_parameters({key: each.string_value for key, each in parameters.items()})
     except ValueError as error:
-        raise call.error(ServerError, f"{steps[0]} has no usable preprocessing parameters ({error})") from error
-    return ModelFacts(facts.max_batch_size, facts.classes, steps[1], preprocessing)
+        raise call.error(ServerError, f"{first.model_name} has no usable preprocessing parameters ({error})") from error
+    version = str(network.model_version) if network.model_version > 0 else ""
+    return ModelFacts(facts.max_batch_size, facts.classes, network.model_name, preprocessing, version)
 
 
 def _config(call: Call, name: str) -> Exchange[Any]:
@@ -58,7 +62,8 @@ def _never(image: ImageSource) -> bool:
 class Route:
     """How images get to a model: the name that requests go to, what is made of an image, and of several a request.
 
-    `quick` says of an image whether preparing it is hardly more than a look at it.
+    `quick` says of an image whether preparing it is hardly more than a look at it; `version` is the target's, empty for
+    Triton's own choice.
     """
 
     target: str
@@ -66,6 +71,7 @@ class Route:
     tensor: Callable[[Sequence[Any]], _messages.Tensor]
     memory: SameMachine | None = None
     quick: Callable[[ImageSource], bool] = _never
+    version: str = ""
 
 
 def server_side(model: str, memory: SameMachine | None = None) -> Route:
@@ -76,14 +82,16 @@ def server_side(model: str, memory: SameMachine | None = None) -> Route:
 def client_side(call: Call, facts: ModelFacts, memory: SameMachine | None = None) -> Route:
     """Crops to the network alone; InvalidRequest for a model whose configuration doesn't say how to make them."""
     network, preprocessing = _network(call, facts, "client")
-    return Route(network, partial(images.crop, preprocessing=preprocessing), _messages.pixels_tensor, memory)
+    crop = partial(images.crop, preprocessing=preprocessing)
+    return Route(network, crop, _messages.pixels_tensor, memory, version=facts.network_version)
 
 
 def ready_made(call: Call, facts: ModelFacts, memory: SameMachine | None = None) -> Route:
     """The caller's crops to the network alone; InvalidRequest for a model whose configuration doesn't say the size."""
     network, preprocessing = _network(call, facts, "none")
     crop = partial(images.crop_as_it_is, side=preprocessing.crop)
-    return Route(network, crop, _messages.pixels_tensor, memory, images.is_taken_without_a_copy)
+    quick = images.is_taken_without_a_copy
+    return Route(network, crop, _messages.pixels_tensor, memory, quick, facts.network_version)
 
 
 def _network(call: Call, facts: ModelFacts, place: str) -> tuple[str, Preprocessing]:

@@ -19,7 +19,7 @@ from tritonclas._retry import MAX_RETRIES, Retries
 from tritonclas._route import ModelFacts, Route, client_side, model_facts, ready_made, server_side
 from tritonclas._same_machine import SameMachine
 from tritonclas._tracing import call_span
-from tritonclas.errors import AccessDenied, ImageRejected, InvalidRequest
+from tritonclas.errors import AccessDenied, ImageRejected, InvalidRequest, ModelNotFound, ModelNotReady
 from tritonclas.images import ImageSource
 from tritonclas.results import Classification
 
@@ -96,10 +96,18 @@ class Session:
         read: _core.Read[T],
     ) -> Exchange[list[T | ImageRejected]]:
         with call_span(self.model, len(images)) as call.span:
+            known = self._route
             route = yield from self._its_route(call)
             call.check_time()
             batch = yield Prepare(partial(_core.prepare, route, images, first), all(map(route.quick, images)))
-            return (yield from _core.infer(call, route, batch, top_k, read))
+            try:
+                return (yield from _core.infer(call, route, batch, top_k, read))
+            except (ModelNotFound, ModelNotReady):
+                if route is not known or not route.version:
+                    raise
+            # The version that was in service when the route was made is gone; the ensemble tells which one is now.
+            self._facts = self._route = None
+            return (yield from _core.infer(call, (yield from self._its_route(call)), batch, top_k, read))
 
     def _its_route(self, call: Call) -> Exchange[Route]:
         if self._route is None:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonclas import _core
-from tritonclas._arguments import check_counts, check_one, check_several
+from tritonclas._arguments import check_counts, check_one, check_several, checked_name
 from tritonclas._async_transport import AsyncTransport
 from tritonclas._client import DEFAULT_TIMEOUT_S, LAST_CALL_S, AsyncClient
 from tritonclas._exchange import Call, Exchange
@@ -45,6 +45,7 @@ class AsyncClassifier(AsyncClient):
         url: str | Sequence[str],
         model: str,
         *,
+        version: int | None = None,
         preprocess: Literal["server", "client", "none"] = "server",
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retries: int = USUAL_RETRIES,
@@ -55,11 +56,11 @@ class AsyncClassifier(AsyncClient):
         headers: Mapping[str, str] | None = None,
         transport: AsyncTransport | None = None,
     ) -> None:
-        self._session = session(model, preprocess, retries, labels=labels, shared_memory=shared_memory)
+        self.model = checked_name(model, version)
+        self._session = session(self.model, preprocess, retries, labels=labels, shared_memory=shared_memory)
         super().__init__(url, timeout_s, tls, headers, transport, compression=compression)
         if shared_memory:
             check_one(url)
-        self.model = model
         self.preprocess = preprocess
 
     async def classify(self, image: ImageSource, *, top_k: int = 5, timeout_s: float | None = None) -> Classification:

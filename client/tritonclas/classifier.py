@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tritonclas import _core
-from tritonclas._arguments import check_counts, check_one, check_several
+from tritonclas._arguments import check_counts, check_one, check_several, checked_name
 from tritonclas._client import DEFAULT_TIMEOUT_S, LAST_CALL_S, Client
 from tritonclas._exchange import Call, Exchange
 from tritonclas._retry import USUAL_RETRIES
@@ -35,6 +35,8 @@ class Classifier(Client):
     `url` is Triton's gRPC endpoint, HOST:PORT. A list of several servers' endpoints, or `dns:///HOST:PORT` for all
     addresses of a name, shares the requests out to those that are connected (gRPC's round_robin). Names in a list are
     resolved once; where addresses change, give a `dns:///` name, which gRPC resolves again.
+
+    `version` asks for one of the versions that a server has beside each other; without it the one in service answers.
 
     With `preprocess="server"` the encoded files are sent to the ensemble; with `"client"` they are decoded and cropped
     here and the crops are sent to the network: less work for the server, and fewer bytes where files are large. Both
@@ -67,6 +69,7 @@ class Classifier(Client):
         url: str | Sequence[str],
         model: str,
         *,
+        version: int | None = None,
         preprocess: Literal["server", "client", "none"] = "server",
         timeout_s: float = DEFAULT_TIMEOUT_S,
         retries: int = USUAL_RETRIES,
@@ -77,11 +80,11 @@ class Classifier(Client):
         headers: Mapping[str, str] | None = None,
         transport: Transport | None = None,
     ) -> None:
-        self._session = session(model, preprocess, retries, labels=labels, shared_memory=shared_memory)
+        self.model = checked_name(model, version)
+        self._session = session(self.model, preprocess, retries, labels=labels, shared_memory=shared_memory)
         super().__init__(url, timeout_s, tls, headers, transport, compression=compression)
         if shared_memory:
             check_one(url)
-        self.model = model
         self.preprocess = preprocess
 
     def classify(self, image: ImageSource, *, top_k: int = 5, timeout_s: float | None = None) -> Classification:

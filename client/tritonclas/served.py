@@ -40,6 +40,14 @@ class Served:
         return f"preprocess_{self.resize_short}_{self.crop}_{self.interpolation}"
 
 
+def version_name(name: str, version: int | None) -> str:
+    """Name of the ensemble that serves this version of a model; without a number the model's own, the one in service.
+
+    All versions of an ensemble have one configuration in Triton, so that each version of a network needs an ensemble.
+    """
+    return name if version is None else f"{name}_v{version}"
+
+
 def is_part(name: str) -> bool:
     """True for the name of what ensembles consist of: a network alone, or a preprocessing model."""
     return name.endswith("_net") or name.startswith("preprocess_")

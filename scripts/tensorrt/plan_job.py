@@ -21,7 +21,8 @@ from scripts.profiles import Plan
 from scripts.render import ONNX_FILE, config_path
 from scripts.tensorrt import trtexec
 from scripts.tensorrt.gpus import Gpu
-from scripts.tensorrt.plans import Fingerprint, Record, graph_file, misfits
+from scripts.tensorrt.plans import Fingerprint, Record, misfits
+from scripts.versions import model_file, onnx_path, versions
 from tritonclas.zoo import near_matches
 
 _SCRATCH = ".engines-"
@@ -39,8 +40,8 @@ class Job:
     plan: Path
 
     @classmethod
-    def of(cls, name: str, profile: Plan, repository: Path) -> Job:
-        """ScriptError if the repository has no such model, no plan in its configuration, or no ONNX model."""
+    def all_of(cls, name: str, profile: Plan, repository: Path) -> list[Job]:
+        """A job for each version; ScriptError if there is no such model, no plan in its configuration, or no ONNX."""
         folder = repository / f"{name}_net"
         path = repository / config_path(folder.name, profile)
         if not path.is_file():
@@ -49,10 +50,11 @@ class Job:
         config = read_config(path)
         if config.backend != "tensorrt" or not config.default_model_filename:
             raise ScriptError(f"{path} names no TensorRT plan; python -m scripts.render writes it anew")
-        onnx = _latest_onnx(folder)
-        if onnx is None:
+        files = [onnx_path(name, repository, version) for version in versions(name, repository)]
+        if not files:
             raise ScriptError(f"{folder} has no {ONNX_FILE} yet; run python -m scripts.populate {name}")
-        return cls(name, profile, config, onnx, onnx.with_name(config.default_model_filename))
+        plan = config.default_model_filename
+        return [cls(name, profile, config, onnx, onnx.with_name(plan)) for onnx in files]
 
     @property
     def needs(self) -> list[str]:
@@ -65,7 +67,7 @@ class Job:
 
     def build(self, program: Path, options: Sequence[str], gpu: Gpu, tensorrt: str, timeout_s: float) -> None:
         """Build the plan, print how, and put it in place; ScriptError, with nothing changed, if that fails."""
-        graph = graph_file(self.onnx)
+        graph = model_file(self.onnx)
         before = Fingerprint.of(graph)
         with self._scratch() as scratch:
             # How long each kernel took on this GPU: for the next model with the same layers it isn't measured again.
@@ -83,7 +85,7 @@ class Job:
 
     def call(self, program: Path, options: Sequence[str]) -> trtexec.Build:
         """The call of trtexec that builds the plan in its place, on the first GPU, with nothing known from before."""
-        return trtexec.Build(program, graph_file(self.onnx), self.plan, [*self.needs, *options])
+        return trtexec.Build(program, model_file(self.onnx), self.plan, [*self.needs, *options])
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -113,12 +115,6 @@ class Job:
                 yield Path(scratch)
         except OSError as error:
             raise unwritable(folder, error) from error
-
-
-def _latest_onnx(folder: Path) -> Path | None:
-    """The ONNX model in the highest version folder that has one, as Triton's version policy takes it."""
-    found = [path for path in folder.glob(f"*/{ONNX_FILE}") if path.parent.name.isdecimal()]
-    return max(found, key=lambda path: int(path.parent.name), default=None)
 
 
 def _cache() -> Path:

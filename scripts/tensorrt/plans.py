@@ -15,9 +15,9 @@ from pathlib import Path
 from scripts.files import write_whole
 from scripts.profiles import PLANS
 from scripts.tensorrt.gpus import Gpu
+from scripts.versions import model_file
 
 _CHUNK = 2**22
-_MODEL_FILE = "model.onnx"
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,6 @@ def record_path(plan: Path) -> Path:
     return plan.with_name(f"{plan.name}.json")
 
 
-def graph_file(onnx: Path) -> Path:
-    """The file with the graph of an ONNX model, which is a file or a folder."""
-    return onnx / _MODEL_FILE if onnx.is_dir() else onnx
-
-
 def misfits(plan: Path, onnx: Path, gpus: Sequence[Gpu], tensorrt: str, options: Sequence[str]) -> Iterator[str]:
     """Why a plan can't serve this ONNX model on all of these GPUs with this TensorRT; nothing if it can.
 
@@ -102,7 +97,7 @@ def misfits(plan: Path, onnx: Path, gpus: Sequence[Gpu], tensorrt: str, options:
         yield f"{plan.name} was built on a {record.gpu}; there is a {model} here"
     if record.tensorrt != tensorrt:
         yield f"{plan.name} was built by TensorRT {record.tensorrt}; TensorRT is {tensorrt} here"
-    if not record.onnx.is_of(graph_file(onnx)):
+    if not record.onnx.is_of(model_file(onnx)):
         yield f"{plan.name} was built from another {onnx.name} than the one that is there now"
     if missing := [option for option in options if option not in record.options]:
         yield f"{plan.name} was built without {' '.join(missing)}"
@@ -111,7 +106,7 @@ def misfits(plan: Path, onnx: Path, gpus: Sequence[Gpu], tensorrt: str, options:
 def stale_plans(version: Path, onnx: Path) -> list[Path]:
     """The profiles' plans in a version folder that weren't built from this ONNX model, for all that is known."""
     plans = [version / profile.plan for profile in PLANS if (version / profile.plan).is_file()]
-    graph = graph_file(onnx)
+    graph = model_file(onnx)
     return [plan for plan in plans if (record := Record.read(plan)) is None or not record.onnx.is_of(graph)]
 
 

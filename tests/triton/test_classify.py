@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from scripts.photographs import EXAMPLES, photographs
-from scripts.repository import onnx_path
+from scripts.versions import onnx_path
 from tests.triton.commands import wait_for
 from tests.triton.conftest import REAL, SYNTHETIC
 from tritonclas import Classification, Classifier, ImageRejected, InvalidRequest, ModelServer, ModelStatistics, zoo

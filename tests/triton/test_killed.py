@@ -23,7 +23,8 @@ from scripts.onnx_file import model_file
 from scripts.own import Own
 from scripts.parameters import read_parameters
 from scripts.pipeline import populate
-from scripts.repository import check_servable, onnx_path
+from scripts.repository import check_servable
+from scripts.versions import onnx_path
 from tests.remembering import remembering
 from tests.triton.commands import run
 from tests.triton.killing import AFTER_RENAME, BEFORE_RENAME, CONFIGURING, MOMENTS, PUBLISHED, Work, killed_at, stop

@@ -14,7 +14,7 @@ from scripts.archive import MADE
 from scripts.fetch import fetch
 from scripts.pipeline import populate
 from scripts.render import LABELS_FILE
-from scripts.repository import onnx_path
+from scripts.versions import onnx_path
 from tests.triton.commands import interrupt, run, started, wait_for
 from tests.triton.conftest import REAL, SYNTHETIC
 from tritonclas import zoo

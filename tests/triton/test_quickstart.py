@@ -12,7 +12,7 @@ import pytest
 
 from scripts.pipeline import populate
 from scripts.quickstart import populate_first
-from scripts.repository import onnx_path
+from scripts.versions import onnx_path
 from tests.triton.commands import interrupt, read_until, run, started
 from tritonclas import zoo
 

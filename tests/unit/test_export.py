@@ -23,10 +23,11 @@ from scripts.archive import Archive
 from scripts.children import ChildFailed, run_child
 from scripts.errors import ArchiveError, ExportError, ScriptError
 from scripts.export import attach, convert, export, main
-from scripts.onnx_file import MODEL_FILE, model_file, move_onnx
+from scripts.onnx_file import move_onnx
 from scripts.parameters import read_parameters
 from scripts.provenance import EXPORT_VERSION, Origin, metadata
 from scripts.signature import Signature, check_signature
+from scripts.versions import MODEL_FILE, model_file
 from tests.unit.conftest import CopyArchive
 from tritonclas import zoo
 

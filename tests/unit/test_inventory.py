@@ -25,6 +25,7 @@ from scripts.inventory import Entry, inventory
 from scripts.provenance import Origin, served
 from scripts.render import differences, render, write
 from scripts.repository import locked
+from scripts.versions import onnx_path
 from tritonclas import zoo
 from tritonclas.served import Served
 
@@ -53,7 +54,7 @@ def publish(model: Served, repository: Path, kind: WeightsKind = "own") -> Path:
         helper.set_model_props(model_proto, Origin(served(model), kind, f"from {kind}", "0" * 64).properties())
         (folder / "model.onnx").write_bytes(model_proto.SerializeToString())
         labels = NAMES if kind == "own" else repo.zoo_labels(model, kind)
-        return repo.publish(model, folder / "model.onnx", labels, repository, synthetic=False)
+        return repo.publish(model, folder / "model.onnx", labels, onnx_path(model.name, repository), synthetic=False)
 
 
 def add_plan(name: str, repository: Path) -> None:
@@ -93,8 +94,8 @@ def test_the_table_has_a_line_for_each_model_with_weights(repository: Path) -> N
     assert (result.exit_code, result.stderr) == (0, "")
     head, first, second = result.stdout.splitlines()
     assert head.split() == list(list_module.COLUMNS)
-    assert first.split()[:7] == ["EfficientNetB0", "official", "224", "1000", "cubic", "32", "0.0"]
-    assert second.split() == ["flowers", "own", "192", "3", "linear", "8", "0.0", "t4-fp16", "from", "own"]
+    assert first.split()[:8] == ["EfficientNetB0", "1", "official", "224", "1000", "cubic", "32", "0.0"]
+    assert second.split() == ["flowers", "1", "own", "192", "3", "linear", "8", "0.0", "t4-fp16", "from", "own"]
 
 
 def test_json_says_all(repository: Path) -> None:
@@ -106,6 +107,8 @@ def test_json_says_all(repository: Path) -> None:
         "model": "flowers",
         "whose": "own",
         "weights": "own",
+        "version": 1,
+        "versions": [1],
         "crop": 192,
         "resize_short": 219,
         "interpolation": "linear",
@@ -197,7 +200,7 @@ def test_models_made_by_hand_are_listed_as_such(repository: Path) -> None:
         (repository / name / "config.pbtxt").write_text(text.partition("\n")[2].replace("flowers", "mine"))
     (repository / "mine_net" / "1" / "model.onnx").write_bytes(b"theirs")
     assert entry(repository, "mine").whose == "by hand"
-    assert re.search(r"^ mine +by hand +192 +3 +linear", listed(repository).stdout, re.MULTILINE)
+    assert re.search(r"^ mine +1 +by hand +192 +3 +linear", listed(repository).stdout, re.MULTILINE)
     result = removed(repository, "mine")
     assert (result.exit_code, result.stdout) == (1, "")
     assert "mine wasn't made by scripts.populate; delete it yourself" in result.stderr

@@ -14,6 +14,7 @@ import pytest
 from scripts.tensorrt import plans
 from scripts.tensorrt.gpus import Gpu, chosen
 from scripts.tensorrt.plans import Fingerprint, Record, misfits, record_path
+from scripts.versions import model_file
 
 T4 = Gpu("0", "GPU-aa11", "Tesla T4")
 V100 = Gpu("1", "GPU-bb22", "Tesla V100-SXM2-16GB")
@@ -31,7 +32,7 @@ def plan(tmp_path: Path) -> Path:
 
 
 def write_record(plan: Path) -> Record:
-    onnx = plans.graph_file(plan.with_name("model.onnx"))
+    onnx = model_file(plan.with_name("model.onnx"))
     record = Record(T4.name, "10.4.0", OPTIONS, Fingerprint.of(onnx), Fingerprint.of(plan))
     record.write(plan)
     return record

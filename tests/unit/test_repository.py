@@ -14,6 +14,7 @@ from scripts.errors import ScriptError
 from scripts.files import write_whole
 from scripts.render import OWN_HEADER, config_path, render
 from scripts.tensorrt.plans import Fingerprint, Record, record_path
+from scripts.versions import onnx_path
 from tritonclas import zoo
 from tritonclas.published import imagenet_labels
 from tritonclas.results import SYNTHETIC_LABEL
@@ -40,7 +41,9 @@ def publish(repository: Path, content: bytes = NEW, kind: WeightsKind = "officia
 
 
 def put(staged: Path, kind: WeightsKind, repository: Path) -> Path:
-    return repo.publish(B0, staged, repo.zoo_labels(B0, kind), repository, synthetic=kind == "synthetic")
+    return repo.publish(
+        B0, staged, repo.zoo_labels(B0, kind), onnx_path(B0.name, repository), synthetic=kind == "synthetic"
+    )
 
 
 def files_in(folder: Path) -> set[Path]:
@@ -54,7 +57,7 @@ def labels_of(repository: Path) -> list[str]:
 
 def test_publish_makes_a_servable_repository(repository: Path) -> None:
     published = publish(repository)
-    assert published == repo.onnx_path(B0.name, repository) == repository / NETWORK / "1" / "model.onnx"
+    assert published == onnx_path(B0.name, repository) == repository / NETWORK / "1" / "model.onnx"
     assert published.read_bytes() == NEW
     assert files_in(repository) == {*render([B0]), NETWORK / "1" / "model.onnx", NETWORK / "labels.txt"}
     repo.check_servable("EfficientNetB0", repository)
@@ -69,13 +72,13 @@ def test_every_model_gets_a_version(repository: Path, name: str) -> None:
 def test_publish_again_replaces_the_weights(repository: Path) -> None:
     publish(repository, OLD, "synthetic")
     publish(repository, NEW)
-    assert repo.onnx_path(B0.name, repository).read_bytes() == NEW
+    assert onnx_path(B0.name, repository).read_bytes() == NEW
     assert labels_of(repository) == list(imagenet_labels())
 
 
 def planned(repository: Path, onnx: bytes, profile: str = "t4-fp16") -> Path:
     """A plan that was built from those weights, with its record."""
-    version = repo.onnx_path(B0.name, repository).parent
+    version = onnx_path(B0.name, repository).parent
     plan, source = version / f"{profile}.plan", version.parent / "built-from.onnx"
     plan.write_bytes(b"plan")
     source.write_bytes(onnx)
@@ -127,7 +130,7 @@ def test_a_configuration_of_a_model_of_another_size_is_refused(repository: Path)
     write_whole(repository / path, render([replace(B0, crop=240)])[path])
     with pytest.raises(ScriptError, match=r"EfficientNetB0_net/config\.pbtxt is of a model with other sizes.*240.*224"):
         publish(repository)
-    assert not repo.onnx_path(B0.name, repository).exists()
+    assert not onnx_path(B0.name, repository).exists()
 
 
 OWN = Served(name="flowers", crop=32, resize_short=36, interpolation="linear", max_batch_size=4, classes=2)
@@ -237,7 +240,7 @@ def test_a_failure_leaves_the_old_model_and_frees_the_lock(repository: Path) -> 
     publish(repository, OLD)
     with pytest.raises(ScriptError, match="it broke") as failure:
         fail_while_staging(repository)
-    assert repo.onnx_path(B0.name, repository).read_bytes() == OLD
+    assert onnx_path(B0.name, repository).read_bytes() == OLD
     assert not list((repository / NETWORK).glob(".populate-*"))
     publish(repository, NEW)  # while `failure`, and with it the frames of the failed run, is still there
     assert failure.value.message == "it broke"

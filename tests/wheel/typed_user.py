@@ -95,6 +95,7 @@ def made_wrongly() -> None:
 
 def connections() -> None:
     Classifier([URL, "localhost:8011"], "EfficientNetB0", preprocess="client", tls=Tls(ca="ca.pem", server_name="host"))
+    Classifier(URL, "EfficientNetB0", version=2)
     Classifier(URL, "EfficientNetB0", preprocess="none", shared_memory=True)
     AsyncClassifier(URL, "EfficientNetB0", preprocess="none")
     Tls(certificate="client.pem", key=Path("client.key"))
