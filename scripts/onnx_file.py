@@ -64,7 +64,7 @@ def move_onnx(source: Path, target: Path) -> None:
 
     There they find the old model or the new one, on file systems where two paths can trade places; on others (NFS),
     a model that becomes a folder, or one file again, is away for a moment. `source` may be left with what was there.
-    A folder of `target` that isn't there yet comes with the model in it: Triton takes an empty one for a broken version.
+    A folder of `target` that is new comes with the model in it: Triton takes an empty one for a broken version.
     """
     if not target.parent.exists():
         folder = source.with_name(target.parent.name)
