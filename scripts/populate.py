@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from scripts.arguments import triple, zoo_model
+from scripts.arguments import repository_option, triple, zoo_model
 from scripts.console import progress_console
 from scripts.errors import ScriptError
 from scripts.fetch import default_weights
@@ -22,7 +22,6 @@ from scripts.own import Own
 from scripts.photographs import pictures_option
 from scripts.pipeline import STEPS, Populated, populate
 from scripts.processes import termination_as_interrupt
-from scripts.render import REPOSITORY
 from tritonclas import zoo
 from tritonclas.cli import example
 
@@ -41,7 +40,7 @@ _OWN = ("labels", "like", "crop", "resize_short", "interpolation", "mean", "std"
     metavar="official|sample|synthetic|PATH",
     help="PATH is a Paddle inference archive, a folder or a tar.  [default: official; sample for EfficientNetLite]",
 )
-@click.option("--repository", type=click.Path(path_type=Path, file_okay=False), default=REPOSITORY, show_default=True)
+@repository_option
 @click.option("--force", is_flag=True, help="Populate again what is there already.")
 @pictures_option
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array on what was done.")

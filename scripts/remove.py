@@ -11,12 +11,13 @@ from pathlib import Path
 
 import click
 
+from scripts.arguments import repository_option
 from scripts.errors import ScriptError
 from scripts.inventory import Entry, inventory, is_rendered, size_of
 from scripts.model_config import read_config
 from scripts.processes import termination_as_interrupt
 from scripts.profiles import PLANS, PROFILES
-from scripts.render import LABELS_FILE, ONNX_FILE, REPOSITORY
+from scripts.render import LABELS_FILE, ONNX_FILE
 from scripts.repository import LOCK, REMOVING, VERSION, locked
 from tritonclas.cli import example
 from tritonclas.zoo import near_matches
@@ -41,7 +42,7 @@ class Removed:
 
 @click.command(epilog=example("python -m scripts.remove my_flowers EfficientNetB4"))
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--repository", type=click.Path(path_type=Path), default=REPOSITORY, show_default=True)
+@repository_option
 def main(names: tuple[str, ...], *, repository: Path) -> None:
     """Remove models from a repository.
 
