@@ -45,9 +45,13 @@ check: $(INSTALLED)  ## Format, lint, strict types, configurations equal to the 
 wheel: $(INSTALLED)  ## Try the SDK's wheel on Python 3.10 to 3.13 with the lowest and the newest dependencies (needs uv)
 	@$(BIN)/python -m scripts.wheel
 
-lock:  ## Resolve the locked versions anew (needs uv)
+lock:  ## Resolve the locked versions anew, also the images' (needs uv)
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command 'make lock' --group dev pyproject.toml --output-file requirements.lock
+	for image in gpu:3.10 server:3.11; do \
+		uv pip compile --quiet --python-version $${image#*:} --python-platform x86_64-manylinux_2_35 --generate-hashes \
+			--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --constraint requirements.lock \
+			--group $${image%:*} pyproject.toml --output-file deploy/requirements-$${image%:*}.txt || exit 1; done
 
 clean:  ## Remove what was installed and built; weights stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist reports
