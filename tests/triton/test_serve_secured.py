@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ import pytest
 from scripts.access import ADMIN_HEADER
 from scripts.photographs import EXAMPLES
 from tests.triton.certificates import HERE, Files
-from tests.triton.commands import interrupt, read_until, run, started
+from tests.triton.commands import ROOT, interrupt, read_until, run, started
 from tests.triton.conftest import REAL, SYNTHETIC
 from tritonclas import AccessDenied, Classifier, ModelServer, ServerUnavailable, Tls
 
@@ -158,6 +159,25 @@ def test_the_commands_reach_it(secured: Running, client: Tls, key: Path, tmp_pat
         done = run("-m", *command)
         assert done.returncode == 0, done.stderr
     assert "restricted" in run("-m", "tritonclas", "models", *where).stderr
+
+
+def test_accuracy_and_load_are_measured_there(secured: Running, client: Tls, key: Path, tmp_path: Path) -> None:
+    where = ("--url", secured.url, *words(client))
+    labelled = ROOT / "tests" / "data" / "labelled"
+    pictures = ("--images", ROOT, "--labels", labelled / "val_list.txt", "--state", tmp_path / "state")
+    done = run("-m", "scripts.evaluate", REAL, *pictures, *where, "--limit", 4, "--json")
+    assert done.returncode == 0, done.stderr
+    quick = ("--users", 2, "--batch-sizes", 1, "--duration", 0.3, "--warm-up", 0.1, "--max-windows", 3)
+    admin = ("--header", f"{ADMIN_HEADER}=@{key}")
+    done = run("-m", "loadtest.sweep", "--models", REAL, *quick, *where, *admin, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    (cell,) = json.loads((tmp_path / "out" / "results.json").read_text())["cells"]
+    assert cell["requests"] > 0
+    assert cell["failures"] == 0
+    assert cell["server_ms"]["compute_infer"] > 0  # statistics, which need the key
+    kept = "".join(path.read_text() for path in (tmp_path / "out").iterdir() if path.suffix in {".toml", ".json"})
+    assert key.read_text().strip() not in kept
+    assert str(client.key) not in kept
 
 
 def test_without_options_what_others_have_in_memory_stays_theirs(serve: Callable[..., Running]) -> None:
