@@ -53,7 +53,20 @@ lock:  ## Resolve the locked versions anew, also the images' (needs uv)
 			--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --constraint requirements.lock \
 			--group $${image%:*} pyproject.toml --output-file deploy/requirements-$${image%:*}.txt || exit 1; done
 
+SERVICE := pypi
+AUDITED := requirements.lock $(wildcard deploy/requirements-*.txt) deploy/locust/requirements.txt
+
+audit:  ## Look every locked package up among known vulnerabilities (needs pip-audit, and pypi.org or SERVICE=osv)
+	@command -v pip-audit >/dev/null || { echo "Error: pip-audit is needed: pipx install pip-audit" >&2; exit 1; }
+	@for file in $(AUDITED); do \
+		echo "$$file"; \
+		pip-audit --strict --disable-pip --require-hashes --progress-spinner off --vulnerability-service $(SERVICE) \
+			--requirement $$file 2> >(tail -n 1 >&2) && continue; \
+		echo "Error: $$file has a package with a known vulnerability, or $(SERVICE) can't be asked (pypi.org; SERVICE=osv:" \
+			"api.osv.dev); it is said above" >&2; exit 1; \
+	done
+
 clean:  ## Remove what was installed and built; weights stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist reports
 
-.PHONY: help setup quickstart test slowtest zoo bench check wheel lock clean
+.PHONY: help setup quickstart test slowtest zoo bench check wheel lock audit clean

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -229,45 +228,3 @@ def test_http_isnt_for_strangers(repository: Path, key: Path, port: str) -> None
             running.status("POST", "/", b"x" * 2**26, form, port=getattr(running, port))
         read_until(process, "tritonserver ended with status -11")
         assert process.wait(20) == 1
-
-
-def test_the_key_is_what_the_file_says(repository: Path, tmp_path: Path) -> None:
-    for content, message in (
-        ("", "is empty; put a key there"),
-        ("\n", "is empty; put a key there"),
-        ("two words\n", "must be one line of letters"),
-        ("one\ntwo\n", "must be one line of letters"),
-        ("a:b", "must be one line of letters"),
-    ):
-        path = tmp_path / "admin.key"
-        path.write_text(content)
-        done = run(*SERVE, "--repository", repository, "--admin-key", path)
-        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-        assert message in done.stderr
-        assert not content.strip() or content.strip() not in done.stderr
-
-
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_key_that_cant_be_read(repository: Path, tmp_path: Path) -> None:
-    path = tmp_path / "admin.key"
-    path.write_text("secret")
-    path.chmod(0)
-    assert "can't be read" in run(*SERVE, "--repository", repository, "--admin-key", path).stderr
-
-
-def test_what_cant_serve_tls_is_said_before_anything_is_started(repository: Path, files: Files, tmp_path: Path) -> None:
-    (certificate, private), (_, other) = files.pair(*HERE), files.pair(*HERE)
-    nothing = tmp_path / "nothing.pem"
-    nothing.write_text("nothing")
-    for options, message in (
-        (["--tls-certificate", certificate], "give both --tls-certificate and --tls-key"),
-        (["--tls-clients", files.ca], "--tls-clients asks for TLS"),
-        (["--tls-certificate", certificate, "--tls-key", tmp_path / "none"], "none can't be read"),
-        (["--tls-certificate", certificate, "--tls-key", other], "give a certificate and its own key"),
-        (["--tls-certificate", nothing, "--tls-key", private], "give a certificate and its own key"),
-        (["--tls-certificate", certificate, "--tls-key", private, "--tls-clients", nothing], "has no certificates"),
-    ):
-        done = run(*SERVE, "--repository", repository, *options)
-        assert done.returncode in (1, 2)
-        assert message in done.stderr
-        assert "Traceback" not in done.stderr
