@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import secrets
@@ -15,9 +16,9 @@ import pytest
 from scripts.access import ADMIN_HEADER
 from scripts.photographs import EXAMPLES
 from tests.triton.certificates import HERE, Files
-from tests.triton.commands import ROOT, interrupt, read_until, run, started
+from tests.triton.commands import ROOT, read_until, run, started
 from tests.triton.conftest import REAL, SYNTHETIC
-from tritonclas import AccessDenied, Classifier, ModelServer, ServerUnavailable, Tls
+from tritonclas import AccessDenied, Classifier, ImageRejected, ModelServer, ServerUnavailable, Tls
 
 CAT = EXAMPLES / "cat.jpg"
 SERVE = ("-m", "scripts.serve", REAL, "--grpc-port", 0, "--http-port", 0, "--metrics-port", 0)
@@ -75,15 +76,22 @@ def key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def serve(repository: Path) -> Iterator[Callable[..., Running]]:
     """Start the command with these options; all are stopped in the end."""
+    processes = []
     with ExitStack() as stack:
 
+        @functools.cache
         def begin(*options: object) -> Running:
             process = stack.enter_context(started(*SERVE, "--repository", repository, *options))
             url, *ports = read_until(process, READY).groups()
-            stack.callback(interrupt, process)
+            processes.append(process)
             return Running(url, *map(int, ports))
 
         yield begin
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.communicate(timeout=60)
+        assert {process.returncode for process in processes} == {0}
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +208,14 @@ def test_whom_others_reach_isnt_theirs_to_command(serve: Callable[..., Running])
         assert server.ready(REAL)
         assert refused(server.models)
         assert refused(lambda: server.load(SYNTHETIC))
+
+
+def test_a_large_request_is_an_answered_one(serve: Callable[..., Running]) -> None:
+    """gRPC's own limit is 4 MiB; Triton's is 2 GiB, and nobody can change it."""
+    with Classifier(serve("--shared-memory").url, REAL) as client:
+        with pytest.raises(ImageRejected, match="not a picture"):
+            client.classify(bytes(2**26))
+        assert client.classify(CAT).top.index == 282
 
 
 def test_a_key_is_wanted_over_http_too(serve: Callable[..., Running], key: Path) -> None:

@@ -19,7 +19,7 @@ from scripts.tritonserver import EXIT_TIMEOUT_S
 from tests.dockerfiles import ROOT, stages
 
 DEPLOY = ROOT / "deploy"
-DOCKERFILES = sorted(DEPLOY.rglob("Dockerfile*[!e]"))
+DOCKERFILES = [path for path in sorted(DEPLOY.rglob("Dockerfile*")) if path.suffix != ".dockerignore"]
 REQUIREMENTS = sorted(DEPLOY.rglob("requirements*.txt"))
 COMMANDS = {"scripts.serve": serve.main, "scripts.engines": engines.main, "scripts.populate": populate.main}
 SERVERS = ("t4", "v100", "cpu")
