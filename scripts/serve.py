@@ -89,9 +89,9 @@ def main(
     if tritonserver := nvidia.program():
         check(models, repository, profile, nvidia.check_profile)
         ports = serving.ports.chosen(address, http_address, metrics_address)
-        nvidia.become(tritonserver, replace(serving, ports=ports))
+        return nvidia.become(tritonserver, replace(serving, ports=ports))
     check(models, repository, profile, check_here)
-    serve_embedded(serving, asks_http=access.tls, isolated=isolated, start_timeout_s=start_timeout_s)
+    return serve_embedded(serving, asks_http=access.tls, isolated=isolated, start_timeout_s=start_timeout_s)
 
 
 def serve_embedded(serving: Serving, *, asks_http: bool, isolated: bool, start_timeout_s: float) -> None:

@@ -514,7 +514,6 @@ def nvidias(box: Box, monkeypatch: pytest.MonkeyPatch) -> Path:
     path.chmod(0o755)
     monkeypatch.setenv("TRITONCLAS_TRITONSERVER", str(path))
     monkeypatch.setattr(os, "execv", lambda program, words: print("\n".join(["becomes", *map(str, words)])))
-    monkeypatch.setattr("scripts.serve.serve_embedded", lambda *_, **__: None)  # where execv would not have returned
     return path
 
 
@@ -524,8 +523,7 @@ def served(box: Box, *options: str) -> Result:
     return CliRunner().invoke(serve.main, [B0.name, "--repository", str(box.repository), *ports, *options])
 
 
-def test_nvidias_tritonserver_serves_a_plan_that_fits(box: Box, nvidias: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("scripts.serve.check_here", lambda *_: None)
+def test_nvidias_tritonserver_serves_a_plan_that_fits(box: Box, nvidias: Path) -> None:
     ok(box.engines())
     words = ok(served(box, "--profile", "t4-fp16", "--address", "0.0.0.0", "--", "--log-verbose=1")).splitlines()
     words = words[words.index("becomes") + 1 :]
