@@ -45,11 +45,28 @@ check: $(INSTALLED)  ## Format, lint, strict types, configurations equal to the 
 wheel: $(INSTALLED)  ## Try the SDK's wheel on Python 3.10 to 3.13 with the lowest and the newest dependencies (needs uv)
 	@$(BIN)/python -m scripts.wheel
 
-lock:  ## Resolve the locked versions anew (needs uv)
+lock:  ## Resolve the locked versions anew, also the images' (needs uv)
 	uv pip compile --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command 'make lock' --group dev pyproject.toml --output-file requirements.lock
+	for image in gpu:3.10 server:3.11; do \
+		uv pip compile --quiet --python-version $${image#*:} --python-platform x86_64-manylinux_2_35 --generate-hashes \
+			--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' --constraint requirements.lock \
+			--group $${image%:*} pyproject.toml --output-file deploy/requirements-$${image%:*}.txt || exit 1; done
+
+SERVICE := pypi
+AUDITED := requirements.lock $(wildcard deploy/requirements-*.txt) deploy/locust/requirements.txt
+
+audit:  ## Look every locked package up among known vulnerabilities (needs pip-audit, and pypi.org or SERVICE=osv)
+	@command -v pip-audit >/dev/null || { echo "Error: pip-audit is needed: pipx install pip-audit" >&2; exit 1; }
+	@for file in $(AUDITED); do \
+		echo "$$file"; \
+		pip-audit --strict --disable-pip --require-hashes --progress-spinner off --vulnerability-service $(SERVICE) \
+			--requirement $$file 2> >(tail -n 1 >&2) && continue; \
+		echo "Error: $$file has a package with a known vulnerability, or $(SERVICE) can't be asked (pypi.org; SERVICE=osv:" \
+			"api.osv.dev); it is said above" >&2; exit 1; \
+	done
 
 clean:  ## Remove what was installed and built; weights stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist reports
 
-.PHONY: help setup quickstart test slowtest zoo bench check wheel lock clean
+.PHONY: help setup quickstart test slowtest zoo bench check wheel lock audit clean

@@ -18,6 +18,7 @@ from loadtest.frames import Frames, Message
 from loadtest.load import Load
 from loadtest.samples import Sample
 from loadtest.workload import Image, Workload
+from tritonclas import Tls
 
 _ROOT = Path(__file__).parent.parent
 
@@ -74,7 +75,9 @@ class Fleet:
             for member in self._members:
                 member.give(workload)
             self._given = workload.pictures
-        about = {name: getattr(workload, name) for name in ("url", "model", "batch_size", "input", "timeout_s")}
+        names = ("url", "model", "batch_size", "input", "timeout_s")
+        about = {name: getattr(workload, name) for name in names}
+        about |= {"tls": _plain(workload.tls), "headers": dict(workload.headers)}
         begin_s = time.perf_counter() + _HEAD_START_S
         shares = load.shares(len(self._members))
         self._working = self._members[: len(shares)]
@@ -126,6 +129,16 @@ class Fleet:
         for member in self._members:
             member.end()
         self._selector.close()
+
+
+def _plain(tls: Tls | None) -> dict[str, str | None] | None:
+    """What a generator, which runs in another folder, makes it of again."""
+    if tls is None:
+        return None
+    files = {name: getattr(tls, name) for name in ("ca", "certificate", "key")}
+    return {name: path and str(Path(path).absolute()) for name, path in files.items()} | {
+        "server_name": tls.server_name
+    }
 
 
 class _Member:

@@ -32,6 +32,7 @@ from loadtest.load import Load
 from loadtest.samples import Sample
 from loadtest.users import OpenLoopUser, user_class
 from loadtest.workload import Image, Workload
+from tritonclas import Tls
 
 REPORT_S = 0.25
 #: How often the event loop's lag is measured.
@@ -72,7 +73,9 @@ class Generator:
 
     def run(self, message: Message) -> None:
         """Begin a load."""
-        workload = Workload(pictures=self.pictures, sizes=self.sizes, **message["workload"])
+        about = message["workload"]
+        tls = Tls(**about.pop("tls")) if about["tls"] else about.pop("tls")
+        workload = Workload(pictures=self.pictures, sizes=self.sizes, tls=tls, **about)
         load = Load(**message["load"])
         users = user_class(workload, load, alarm=self.alarm, begin_s=message["begin_s"])
         self._environment = Environment(user_classes=[users], stop_timeout=workload.timeout_s)

@@ -10,7 +10,7 @@ from loadtest.options import Options
 from loadtest.pictures import Pictures, read_pictures
 from loadtest.plan import Templates
 from loadtest.subjects import Model
-from loadtest.workload import Input, Workload
+from loadtest.workload import Image, Input, Workload
 from tritonclas import ModelServer
 from tritonclas.preprocess import Preprocessing
 
@@ -36,22 +36,34 @@ class Material:
 
     def probe(self, model: str) -> Workload:
         """The first picture alone."""
-        return Workload(self._options.url, model, 1, self._pictures.contents[:1], timeout_s=self._options.timeout_s)
+        return self._workload(model, self._pictures.contents[:1], "encoded")
 
     def templates(self, models: Iterable[Model]) -> Templates:
         """A workload for each model and input."""
         return {(model.name, each): self._template(model, each) for model in models for each in self._options.inputs}
 
     def _template(self, model: Model, given: Input) -> Workload:
-        options, pictures = self._options, self._pictures
+        pictures = self._pictures
         if given.startswith("encoded"):
-            return Workload(
-                options.url, model.name, 1, pictures.contents, given, options.timeout_s, sizes=pictures.sizes
-            )
+            return self._workload(model.name, pictures.contents, given, pictures.sizes)
         preprocessing = preprocessing_of(self._server, model.name)
         if preprocessing not in self._crops:
             self._crops[preprocessing] = crops(pictures, preprocessing)
-        return Workload(options.url, model.name, 1, self._crops[preprocessing], given, options.timeout_s)
+        return self._workload(model.name, self._crops[preprocessing], given)
+
+    def _workload(self, model: str, pictures: tuple[Image, ...], given: Input, sizes: tuple[int, ...] = ()) -> Workload:
+        options = self._options
+        return Workload(
+            options.url,
+            model,
+            1,
+            pictures,
+            given,
+            options.timeout_s,
+            sizes=sizes,
+            tls=options.tls,
+            headers=options.headers,
+        )
 
 
 def _pictures(options: Options) -> Pictures:

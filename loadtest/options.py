@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from loadtest.mix import parse_mix
 from loadtest.pictures import EXAMPLES
 from loadtest.timing import Timing
 from loadtest.workload import DEFAULT_TIMEOUT_S, INPUTS, Input
+from tritonclas import Tls
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -50,6 +51,8 @@ class Options:
     gpu: str | None
     metrics_url: str | None
     resume: bool
+    tls: Tls | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def closed_users(self) -> tuple[int, ...]:

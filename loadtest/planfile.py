@@ -18,8 +18,11 @@ from loadtest.toml import read_toml
 
 FILE = "sweep.toml"
 
-#: Options that say where and how the sweep is run, not what it measures.
-_NOT_KEPT = ("plan", "compare", "resume", "out", "help")
+#: Options that say where and how the sweep is run, not what it measures, and those that may be secrets.
+_NOT_KEPT = (
+    *("plan", "compare", "resume", "out", "help"),
+    *("tls", "ca", "certificate", "key", "server-name", "header"),
+)
 
 
 def read(context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:

@@ -51,7 +51,9 @@ def why_not_ready(name: str, known: Sequence[ModelStatus]) -> str:
 
 def examine(server: ModelServer, probe: Workload) -> Model:
     """Classify the workload's first picture and read the model's configuration."""
-    with Classifier(probe.url, probe.model, timeout_s=probe.timeout_s) as classifier:
+    with Classifier(
+        probe.url, probe.model, timeout_s=probe.timeout_s, tls=probe.tls, headers=probe.headers
+    ) as classifier:
         answer = classifier.classify(probe.pictures[0], top_k=1)
         _check_computed(server, classifier, probe)
         parts = parts_of(server, probe.model)

@@ -31,6 +31,7 @@ from loadtest.run import EXPECTED_PROBES, Sweep
 from loadtest.serverview import ServerView
 from loadtest.subjects import Model, check_batch_sizes, check_ready, check_shared_memory, examine
 from tritonclas import ModelServer
+from tritonclas._connection import identity_options
 from tritonclas.cli import example
 
 #: Seconds that questions about the server itself may take.
@@ -46,6 +47,7 @@ EPILOG = example(
 
 @click.command(cls=SweepCommand, epilog=EPILOG)
 @sweep_options
+@identity_options
 def main(**values: Any) -> None:
     """Measure throughput and latency of served models, end to end from here.
 
@@ -54,7 +56,7 @@ def main(**values: Any) -> None:
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     options = Options(**values)
-    with ModelServer(options.url, timeout_s=_QUESTION_TIMEOUT_S) as server:
+    with ModelServer(options.url, timeout_s=_QUESTION_TIMEOUT_S, tls=options.tls, headers=options.headers) as server:
         version = server.version()
         check_ready(server, options.models)
         material = Material(server, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal, NamedTuple
@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tritonclas import Classifier
+from tritonclas import Classifier, Tls
 
 #: `encoded` files go to the ensemble, `pixels` (crops) to the network; `-shm` means through shared memory.
 Input = Literal["encoded", "pixels", "encoded-shm", "pixels-shm"]
@@ -34,7 +34,7 @@ class Workload:
     """Batches of pictures for one model of the server at `url` (HOST:PORT).
 
     The pictures are encoded files, or crops uint8 `[crop, crop, 3]` where the input is pixels. `sizes` are the indices
-    of their size classes, the larger the larger.
+    of their size classes, the larger the larger. `tls` and `headers` are what the server asks for.
     """
 
     url: str
@@ -44,6 +44,8 @@ class Workload:
     input: Input = "encoded"
     timeout_s: float = DEFAULT_TIMEOUT_S
     sizes: tuple[int, ...] = field(default=(), repr=False)
+    tls: Tls | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def title(self) -> str:
@@ -66,4 +68,6 @@ class Workload:
             timeout_s=self.timeout_s,
             retries=0,
             shared_memory=self.input.endswith("-shm"),
+            tls=self.tls,
+            headers=self.headers,
         )

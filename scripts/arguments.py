@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
+from scripts.render import REPOSITORY
 from tritonclas import zoo
 from tritonclas.served import Triple
+
+repository_option = click.option(
+    "--repository",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=REPOSITORY,
+    envvar="TRITONCLAS_REPOSITORY",
+    show_default=True,
+    show_envvar=True,
+)
 
 
 def zoo_model(context: click.Context, parameter: click.Parameter, name: str | None) -> zoo.Model | None:

@@ -3,70 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts import in_process, preflight, processes
+from scripts import health, in_process, preflight, processes
 from scripts.errors import ServerError
 from scripts.in_process import NoHost
+from scripts.ports import LOOPBACK, Ports, reachable
 from scripts.render import REPOSITORY
-from tritonclas import AccessDenied, ModelServer, Tls, TritonClasError
+from scripts.tritonserver import Serving
+from tritonclas import Tls
+
+__all__ = ["BACKENDS", "LOOPBACK", "EmbeddedServer", "Ports"]
 
 BACKENDS = Path(__file__).resolve().parents[1] / "backends"
-LOOPBACK = "127.0.0.1"
-EVERYWHERE = "0.0.0.0"  # noqa: S104  only where a user asks for it
 
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9/_.+-]+")
-_EXIT_TIMEOUT_S = 10
-_KNOCK_S = 0.01
 _OTHERS_WITHIN_S = 1.0
 _LOG_LINES = 400
 _FAILED_LOAD = re.compile(r"""\] "(failed to load '.*' version .*)"$""")
 _FATAL = re.compile(r"^error: (?:creating server: )?(.*)")
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Ports of the three protocols; 0 takes a free one."""
-
-    grpc: int = 0
-    http: int = 0
-    metrics: int = 0
-
-    def chosen(self, address: str = LOOPBACK) -> Ports:
-        """The same with a port free at `address` for every 0; ServerError if one that is given is taken."""
-        with contextlib.ExitStack() as stack:  # all held until all are chosen, so that no two are the same
-            sockets = [stack.enter_context(_bound(address, port)) for port in (self.grpc, self.http, self.metrics)]
-            return Ports(*(bound.getsockname()[1] for bound in sockets))
-
-
-@contextlib.contextmanager
-def _bound(address: str, port: int) -> Iterator[socket.socket]:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((address, port))
-        except OSError as error:
-            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise ServerError(
-                    f"can't listen at {address} ({error.strerror}); give one of its IPv4 addresses"
-                ) from error
-            raise ServerError(
-                f"port {port} can't be used ({error.strerror}); choose another, or 0 for a free one"
-            ) from error
-        yield probe
 
 
 @dataclass
@@ -75,10 +41,11 @@ class EmbeddedServer:
 
     `models` are loaded at the start, each with what it consists of, and no others until a client asks for
     them (model control mode `explicit`). `profile` chooses `configs/<profile>.pbtxt`. `options` go to
-    tritonserver as they are; `tls` is needed to reach it where they make it use TLS. `log` is given each line that
-    it prints. The backends, out of the folder `backends`, run inside tritonserver; with `isolated`, or where that can't
-    be had (no compiler), each instance is a process, as in Triton's Python backend, which takes a small network a
-    quarter more time. ServerError, with the server's own message, if it isn't ready within `start_timeout_s` seconds.
+    tritonserver as they are; where they make it use TLS, `tls` is needed to see when it is ready, or `asks_http`, since
+    HTTP has no TLS. `http_address` and `metrics_address` are `address` unless they are given. `log` is given each line
+    that it prints. The backends, out of the folder `backends`, run inside tritonserver; with `isolated`, or where that
+    can't be had (no compiler), each instance is a process, as in Triton's Python backend, which takes a small network
+    a quarter more time. ServerError, with the server's own message, if it isn't ready within `start_timeout_s` seconds.
 
         with EmbeddedServer(["EfficientNetB0"]) as server:
             Classifier(server.url, "EfficientNetB0")
@@ -89,11 +56,15 @@ class EmbeddedServer:
     profile: str | None = None
     ports: Ports = field(default_factory=Ports)
     address: str = LOOPBACK
+    http_address: str | None = None
+    metrics_address: str | None = None
     options: Sequence[str] = ()
     tls: Tls | None = None
+    asks_http: bool = False
     isolated: bool = False
     backends: Path = BACKENDS
     start_timeout_s: float = 300.0
+    exit_timeout_s: int = 10
     log: Callable[[str], None] = lambda line: None
 
     def __post_init__(self) -> None:
@@ -103,7 +74,7 @@ class EmbeddedServer:
     @property
     def url(self) -> str:
         """The gRPC endpoint, HOST:PORT."""
-        return f"{LOOPBACK if self.address == EVERYWHERE else self.address}:{self.ports.grpc}"
+        return f"{reachable(self.address)}:{self.ports.grpc}"
 
     @property
     def process(self) -> subprocess.Popen[str]:
@@ -117,7 +88,7 @@ class EmbeddedServer:
             # A link, because Triton starts its stubs through a shell, with the path as it is, spaces and all.
             (folder / "models").symlink_to(self.repository.resolve(), target_is_directory=True)
             self._make_backends(folder)
-            self.ports = self.ports.chosen(self.address)
+            self.ports = self.ports.chosen(self.address, self.http_address, self.metrics_address)
             self._process = processes.start(self._command(folder), _environment())
             stack.callback(self._terminate)
             self._reader = threading.Thread(target=self._read, daemon=True)
@@ -134,28 +105,22 @@ class EmbeddedServer:
         self._resources.close()
 
     def _terminate(self) -> None:
-        processes.stop(self._process, _EXIT_TIMEOUT_S + 5)
+        processes.stop(self._process, self.exit_timeout_s + 5)
         self._reader.join(timeout=5)
 
     def _command(self, folder: Path) -> list[str]:
-        return [
-            str(preflight.tritonserver() / "bin" / "tritonserver"),
-            f"--model-repository={folder / 'models'}",
-            f"--backend-directory={folder / 'backends'}",
-            "--model-control-mode=explicit",
-            *(f"--load-model={model}" for model in self.models),
-            *([f"--model-config-name={self.profile}"] if self.profile else []),
-            f"--grpc-address={self.address}",
-            f"--http-address={self.address}",
-            f"--metrics-address={self.address}",
-            f"--grpc-port={self.ports.grpc}",
-            f"--http-port={self.ports.http}",
-            f"--metrics-port={self.ports.metrics}",
-            f"--exit-timeout-secs={_EXIT_TIMEOUT_S}",
-            f"--cache-directory={preflight.tritonserver() / 'caches'}",
-            "--disable-auto-complete-config",
-            *self.options,
-        ]
+        served = Serving(
+            models=self.models,
+            repository=folder / "models",
+            profile=self.profile,
+            address=self.address,
+            http_address=self.http_address,
+            metrics_address=self.metrics_address,
+            ports=self.ports,
+            exit_timeout_s=self.exit_timeout_s,
+            options=[f"--cache-directory={preflight.tritonserver() / 'caches'}", *self.options],
+        )
+        return served.command(preflight.tritonserver() / "bin" / "tritonserver", folder / "backends")
 
     def _make_backends(self, folder: Path) -> None:
         """The backend folder, of copies, because Triton refuses links that lead out of it."""
@@ -184,34 +149,29 @@ class EmbeddedServer:
 
     def _wait_ready(self) -> None:
         end = time.monotonic() + self.start_timeout_s
-        with ModelServer(self.url, tls=self.tls) as server:
-            while time.monotonic() < end:
-                if self._process.poll() is not None:
-                    self._reader.join(timeout=5)
-                    raise ServerError(self._reason())
-                if not self._listens(self.ports.grpc):  # gRPC itself would try again only later, and ever later
-                    time.sleep(_KNOCK_S)
-                    continue
-                try:
-                    server.wait_ready(self.models, timeout_s=0.5)
-                except AccessDenied:
-                    pass  # its health is restricted, but it answers, which it does once its models are loaded
-                except TritonClasError:
-                    continue
+        while time.monotonic() < end:
+            if self._process.poll() is not None:
+                self._reader.join(timeout=5)
+                raise ServerError(self._reason())
+            if self._is_ready():
                 return self._wait_for_others()
         raise ServerError(f"the server wasn't ready after {self.start_timeout_s:g} s; {self._reason()}")
+
+    def _is_ready(self) -> bool:
+        if self.asks_http:
+            return health.ready_over_http(reachable(self.http_address or self.address), self.ports.http)
+        return health.ready_over_grpc(self.url, self.tls, self.models)
 
     def _wait_for_others(self) -> None:
         """It opens the other ports a moment after gRPC's, unless options tell it not to."""
         end = time.monotonic() + _OTHERS_WITHIN_S
-        while time.monotonic() < end:
-            if self._listens(self.ports.http) and self._listens(self.ports.metrics):
-                return
-            time.sleep(_KNOCK_S)
-
-    def _listens(self, port: int) -> bool:
-        with socket.socket() as knocking:
-            return knocking.connect_ex((self.url.rsplit(":", 1)[0], port)) == 0
+        others = [
+            (reachable(self.address), self.ports.grpc),
+            (reachable(self.http_address or self.address), self.ports.http),
+            (reachable(self.metrics_address or self.address), self.ports.metrics),
+        ]
+        while time.monotonic() < end and not all(health.listens(*other) for other in others):
+            pass
 
     def _reason(self) -> str:
         """Why it didn't start, in the server's own words."""

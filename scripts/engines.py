@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
+from scripts.arguments import repository_option
 from scripts.errors import ScriptError
 from scripts.processes import termination_as_interrupt
 from scripts.profiles import ON_GPU, PLANS, PROFILES, Plan
-from scripts.render import REPOSITORY
 from scripts.tensorrt import trtexec
 from scripts.tensorrt.gpus import Gpu, visible_gpus
 from scripts.tensorrt.plan_job import Job
@@ -34,7 +35,7 @@ def plan_profile(context: click.Context, parameter: click.Parameter, name: str) 
 @click.command(epilog=EPILOG)
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--profile", required=True, callback=plan_profile, metavar="|".join(plan.name for plan in PLANS))
-@click.option("--repository", type=click.Path(path_type=Path), default=REPOSITORY, show_default=True)
+@repository_option
 @click.option("--check", is_flag=True, help="Build nothing; exit with 1 unless every plan fits this machine.")
 @click.option("--dry-run", is_flag=True, help="Print trtexec's command lines, for the image; needs no GPU.")
 @click.option("--force", is_flag=True, help="Build again what fits already.")
@@ -95,6 +96,12 @@ def check_all(jobs: list[Job], tensorrt: str) -> None:
         click.echo(line, err=True)
     if found:
         raise click.exceptions.Exit(1)
+
+
+def check_plans(names: Iterable[str], profile: Plan, repository: Path) -> None:
+    """`check_all` of these models' plans, with the TensorRT that is here."""
+    jobs = [Job.of(name, profile, repository) for name in dict.fromkeys(names)]
+    check_all(jobs, trtexec.tensorrt_version(trtexec.find(None)))
 
 
 def gpu_for(profile: Plan) -> Gpu:

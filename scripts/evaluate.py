@@ -16,6 +16,7 @@ from scripts.evaluation.accuracy import Share, percent
 from scripts.evaluation.measure import STATES, Evaluation, Request, evaluate
 from scripts.processes import termination_as_interrupt
 from tritonclas import ModelNotFound, ModelServer, TritonClasError
+from tritonclas._connection import identity_options
 from tritonclas.cli import example, json_option, plain_console, preprocess_option
 from tritonclas.served import is_part
 from tritonclas.zoo import near_matches
@@ -43,6 +44,7 @@ EPILOG = example("python -m scripts.evaluate EfficientNetB0 --images ILSVRC2012 
     help="A list with PATH INDEX a line, or the names of the classes.",
 )
 @click.option("--url", default="localhost:8001", show_default=True, metavar="HOST:PORT", help="Triton's gRPC endpoint.")
+@identity_options
 @preprocess_option
 @click.option("--batch-size", type=click.IntRange(1), help="Images a request.  [default: 8, or what the model takes]")
 @click.option("--in-flight", type=click.IntRange(1, 64), default=4, show_default=True, help="Requests at a time.")
@@ -94,7 +96,10 @@ def _one_line_errors(context: click.Context, request: Request) -> Iterator[None]
         yield
     except ModelNotFound as error:
         known: list[str] = []
-        with ModelServer(request.url) as server, suppress(TritonClasError):  # the index may be restricted
+        with (
+            ModelServer(request.url, tls=request.tls, headers=request.headers) as server,
+            suppress(TritonClasError),
+        ):  # the index may be restricted
             known = [status.name for status in server.models() if status.ready and not is_part(status.name)]
         raise ScriptError(f"{error}; {near_matches(request.name, known)}" if known else str(error)) from error
     except TritonClasError as error:

@@ -27,6 +27,8 @@ _TIMEOUT_S = 120
 
 #: The environment variable that tells the host which Python it is, and so which virtual environment's modules it has.
 PYTHON = "TRITONCLAS_PYTHON"
+#: The one that names a host compiled beforehand, by the same Python from the same sources, as an image has it.
+COMPILED = "TRITONCLAS_IN_PROCESS"
 
 
 class NoHost(Exception):
@@ -35,6 +37,8 @@ class NoHost(Exception):
 
 def host() -> Path:
     """The shared library: from the user's cache, compiled on first use, in half a second. NoHost if that fails."""
+    if compiled := os.environ.get(COMPILED):
+        return _compiled(Path(compiled))
     include = Path(sysconfig.get_path("include"))
     if not (include / "Python.h").is_file():
         raise NoHost("Python's headers aren't there (Debian and Ubuntu: apt-get install python3-dev)")
@@ -48,6 +52,12 @@ def host() -> Path:
             _compile(command, library)
     except OSError as error:
         raise NoHost(f"{library.parent} can't be written: {error.strerror}") from error
+    return library
+
+
+def _compiled(library: Path) -> Path:
+    if not library.is_file():
+        raise NoHost(f"{COMPILED} is {library}, which isn't there; name it, or unset it")
     return library
 
 

@@ -11,8 +11,8 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from scripts.arguments import repository_option
 from scripts.inventory import Entry, inventory
-from scripts.render import REPOSITORY
 from tritonclas.cli import example, plain_console
 
 COLUMNS = ("model", "version", "weights", "crop", "classes", "resized", "batch", "MB", "plans", "source")
@@ -22,7 +22,7 @@ _WIDTH = 160
 
 
 @click.command(epilog=example("python -m scripts.list --repository model_repository"))
-@click.option("--repository", type=click.Path(path_type=Path), default=REPOSITORY, show_default=True)
+@repository_option
 @click.option("--all", "everything", is_flag=True, help="Also the zoo's models without weights.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def main(repository: Path, *, everything: bool, as_json: bool) -> None:

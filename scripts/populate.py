@@ -12,7 +12,7 @@ from typing import Any
 import click
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from scripts.arguments import triple, zoo_model
+from scripts.arguments import repository_option, triple, zoo_model
 from scripts.console import progress_console
 from scripts.errors import ScriptError
 from scripts.fetch import default_weights
@@ -22,7 +22,7 @@ from scripts.own import Own
 from scripts.photographs import pictures_option
 from scripts.pipeline import STEPS, Populated, populate
 from scripts.processes import termination_as_interrupt
-from scripts.render import FIRST_VERSION, REPOSITORY
+from scripts.render import FIRST_VERSION
 from tritonclas import zoo
 from tritonclas.cli import example
 
@@ -41,7 +41,7 @@ _OWN = ("labels", "like", "crop", "resize_short", "interpolation", "mean", "std"
     metavar="official|sample|synthetic|PATH",
     help="PATH is a Paddle inference archive, a folder or a tar.  [default: official; sample for EfficientNetLite]",
 )
-@click.option("--repository", type=click.Path(path_type=Path, file_okay=False), default=REPOSITORY, show_default=True)
+@repository_option
 @click.option("--version", type=click.IntRange(1), help="Beside those that are there.  [default: the one in service]")
 @click.option("--force", is_flag=True, help="Populate again what is there already.")
 @pictures_option

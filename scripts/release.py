@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from scripts.arguments import repository_option
 from scripts.errors import ScriptError
 from scripts.onnx_file import incomplete
-from scripts.render import REPOSITORY
 from scripts.repository import check_known, locked
 from scripts.versions import in_service, onnx_path, put_in_service, versions
 from tritonclas import TritonClasError
@@ -19,7 +19,7 @@ from tritonclas.cli import example
 @click.command(epilog=example("python -m scripts.release EfficientNetB0 2 --load --url localhost:8001"))
 @click.argument("name", metavar="NAME")
 @click.argument("version", type=click.IntRange(1))
-@click.option("--repository", type=click.Path(path_type=Path), default=REPOSITORY, show_default=True)
+@repository_option
 @click.option("--load", is_flag=True, help="Have the server at --url take it over; it goes on answering meanwhile.")
 @connection_options
 def main(name: str, version: int, *, repository: Path, load: bool, connection: Connection) -> None:

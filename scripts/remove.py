@@ -11,13 +11,14 @@ from pathlib import Path
 
 import click
 
+from scripts.arguments import repository_option
 from scripts.errors import ScriptError
 from scripts.inventory import Entry, inventory, is_rendered, size_of
 from scripts.model_config import read_config
 from scripts.processes import termination_as_interrupt
 from scripts.profiles import PLANS, PROFILES
 from scripts.provenance import is_exported
-from scripts.render import FIRST_VERSION, LABELS_FILE, ONNX_FILE, REPOSITORY
+from scripts.render import FIRST_VERSION, LABELS_FILE, ONNX_FILE
 from scripts.repository import LOCK, REMOVING, locked
 from scripts.versions import ensembles, in_service, model_file
 from tritonclas.cli import example
@@ -45,7 +46,7 @@ class Removed:
 @click.command(epilog=example("python -m scripts.remove my_flowers EfficientNetB4"))
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--version", type=click.IntRange(1), help="Only this version of the model, which isn't in service.")
-@click.option("--repository", type=click.Path(path_type=Path), default=REPOSITORY, show_default=True)
+@repository_option
 def main(names: tuple[str, ...], *, version: int | None, repository: Path) -> None:
     """Remove models from a repository.
 

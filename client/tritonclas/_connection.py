@@ -40,8 +40,19 @@ def connection_options(command: Command) -> Command:
 
     @functools.wraps(command)
     def called(
+        *arguments: Any, url: tuple[str, ...], tls: Tls | None, headers: Mapping[str, str], **options: Any
+    ) -> Any:
+        return command(*arguments, connection=Connection(url, tls, headers), **options)
+
+    return _URL(identity_options(called))  # type: ignore[return-value]
+
+
+def identity_options(command: Command) -> Command:
+    """Adds those that say who the server and the client are; the command gets them as `tls` and `headers`."""
+
+    @functools.wraps(command)
+    def called(
         *arguments: Any,
-        url: tuple[str, ...],
         tls: bool,
         ca: Path | None,
         certificate: Path | None,
@@ -51,9 +62,9 @@ def connection_options(command: Command) -> Command:
         **options: Any,
     ) -> Any:
         wanted = Tls(ca, certificate, key, server_name) if tls or ca or certificate or key or server_name else None
-        return command(*arguments, connection=Connection(url, wanted, dict(header)), **options)
+        return command(*arguments, tls=wanted, headers=dict(header), **options)
 
-    for option in reversed(_OPTIONS):
+    for option in reversed(_IDENTITY):
         called = option(called)
     return called  # type: ignore[return-value]
 
@@ -75,15 +86,15 @@ def _header(context: click.Context, parameter: click.Parameter, text: str) -> tu
         raise click.BadParameter(f"the file of the header {name} can't be read", context, parameter) from None
 
 
-_OPTIONS = (
-    click.option(
-        "--url",
-        multiple=True,
-        default=["localhost:8001"],
-        show_default="localhost:8001",
-        metavar="HOST:PORT",
-        help="Triton's gRPC endpoint; several, and requests are shared out.",
-    ),
+_URL = click.option(
+    "--url",
+    multiple=True,
+    default=["localhost:8001"],
+    show_default="localhost:8001",
+    metavar="HOST:PORT",
+    help="Triton's gRPC endpoint; several, and requests are shared out.",
+)
+_IDENTITY = (
     click.option("--tls", is_flag=True, help="Encrypt; implied by the options below."),
     click.option("--ca", type=_FILE, help="PEM file of the authorities that vouch for the server."),
     click.option("--certificate", type=_FILE, help="PEM file of the client's certificate."),

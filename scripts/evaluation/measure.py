@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +22,7 @@ from scripts.evaluation.answers_file import AnswersFile, kept_answers
 from scripts.evaluation.labelled import Labelled, read_labelled
 from scripts.evaluation.subject import Subject, answer_of, examine, same_weights
 from scripts.processes import Terminated
-from tritonclas import Classification, Classifier, ImageRejected, TritonClasError
+from tritonclas import Classification, Classifier, ImageRejected, Tls, TritonClasError
 
 #: Where the answers of unfinished evaluations are kept.
 STATES = Path("reports") / "evaluate"
@@ -38,6 +38,8 @@ class Request:
     images: Path
     labels: Path | None
     url: str
+    tls: Tls | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     preprocess: Literal["server", "client"]
     batch_size: int | None
     in_flight: int
@@ -74,7 +76,12 @@ def evaluate(request: Request) -> Evaluation:
     ScriptError for pictures, labels or a state that can't be used; TritonClasError if the server isn't there.
     """
     with Classifier(
-        request.url, request.name, preprocess=request.preprocess, timeout_s=request.timeout_s
+        request.url,
+        request.name,
+        preprocess=request.preprocess,
+        timeout_s=request.timeout_s,
+        tls=request.tls,
+        headers=request.headers,
     ) as classifier:
         _check_batch_size(classifier, request.batch_size)
         subject = examine(classifier)

@@ -10,11 +10,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-import trustme
 from click.testing import CliRunner
 
 from scripts.embedded import EmbeddedServer
 from scripts.photographs import EXAMPLES
+from tests.triton.certificates import HERE, Files
 from tests.triton.conftest import REAL, SYNTHETIC
 from tritonclas import (
     AccessDenied,
@@ -30,30 +30,8 @@ from tritonclas import (
 from tritonclas.cli import main
 
 CAT = EXAMPLES / "cat.jpg"
-HERE = ("localhost", "127.0.0.1")
 SECRET = "correct-horse-battery-staple"
 ADMIN = {"triton-grpc-protocol-admin-key": SECRET}
-
-
-class Files:
-    """Certificates and keys, as files."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._authority, self._stranger = trustme.CA(), trustme.CA()
-        self.ca, self.other_ca = folder / "ca.pem", folder / "other-ca.pem"
-        self._authority.cert_pem.write_to_path(str(self.ca))
-        self._stranger.cert_pem.write_to_path(str(self.other_ca))
-
-    def pair(self, *names: str, foreign: bool = False, **dates: datetime) -> tuple[Path, Path]:
-        """A certificate for these names, and its key."""
-        authority = self._stranger if foreign else self._authority
-        made = authority.issue_cert(*names, **dates)
-        stem = f"{names[0]}-{len(list(self._folder.iterdir()))}"
-        certificate, key = self._folder / f"{stem}.pem", self._folder / f"{stem}.key"
-        certificate.write_bytes(b"".join(part.bytes() for part in made.cert_chain_pems))
-        made.private_key_pem.write_to_path(str(key))
-        return certificate, key
 
 
 @pytest.fixture(scope="module")

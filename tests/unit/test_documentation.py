@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts import engines
+from scripts import engines, serve
 from scripts.tensorrt.gpus import IMAGE
+from tests.dockerfiles import stages
 from tritonclas import zoo
 
 ROOT = Path(__file__).parents[2]
@@ -72,12 +73,18 @@ def checked(script: str) -> str:
     return script
 
 
-def inside(block: str) -> list[list[str]]:
-    """The words of each command that a container of the block runs."""
-    words = shlex.split(block.replace("\\\n", " "), comments=True)
-    scripts = [words[place + 2] for place, word in enumerate(words) if words[place : place + 2] == ["sh", "-c"]]
-    commands = [shlex.split(command) for script in scripts for command in checked(script).split("&&")]
-    return [command[1:] if command[0] == "exec" else command for command in commands]
+def inside(block: str) -> list[tuple[list[str], list[str]]]:
+    """Of each container of the block: docker's own options, and the command that it runs, the image's if none."""
+    found = []
+    for line in checked(block).replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:2] == ["docker", "run"]:
+            place = words.index("tritonclas-server")
+            options, command = words[2:place], words[place + 1 :]
+            found.append(
+                (options, command if "--entrypoint" in options else ["python3", "-m", "scripts.serve", *command])
+            )
+    return found
 
 
 @pytest.mark.parametrize("block", SHELL, ids=range(len(SHELL)))
@@ -88,27 +95,22 @@ def test_shell_in_the_documentation_can_be_read_by_one(block):
 @pytest.mark.parametrize("block", CONTAINERS, ids=range(len(CONTAINERS)))
 def test_containers_in_the_documentation_run_what_there_is(block):
     """No engine is at hand: this much can be seen without."""
-    commands = inside(block)
-    assert block.count("docker run") == block.count(IMAGE) == block.count("sh -c")
-    for command in commands:
-        if command[:3] == ["python3", "-m", "scripts.engines"]:
-            engines.main.make_context("scripts.engines", command[3:])
-        elif command[0] == "tritonserver":
-            assert "--load-model=EfficientNetB0" in command
-            repository = next(word.partition("=")[2] for word in command if word.startswith("--model-repository="))
-            home = {"/models": "model_repository:/models", "/tritonclas/model_repository": '"$PWD:/tritonclas"'}
-            assert home[repository] in block
-        else:
-            assert command[:2] == ["pip", "install"]
+    assert "docker build -f deploy/Dockerfile -t tritonclas-server ." in block.splitlines()
+    for options, (_, _, module, *arguments) in inside(block):
+        command = {"scripts.engines": engines.main, "scripts.serve": serve.main}[module]
+        command.make_context(module, arguments)
+        assert "$PWD/model_repository:/models" + (":ro" if module == "scripts.serve" else "") in options
+        if "--entrypoint" in options:
+            assert (
+                options[options.index("--entrypoint") + 1] == stages(ROOT / "deploy" / "Dockerfile")[-1].entrypoint[0]
+            )
 
 
-def test_a_plan_is_checked_before_it_is_served():
-    served = [command for block in CONTAINERS for command in inside(block)]
-    for place, command in enumerate(served):
-        if "--model-config-name=t4-fp16" in command:
-            assert served[place - 1][-3:] == ["--profile", "t4-fp16", "--check"]
-            return
-    pytest.fail("README serves no plan")
+def test_a_plan_is_built_before_it_is_served():
+    commands = [command[2:] for block in CONTAINERS for _, command in inside(block)]
+    served = next(place for place, command in enumerate(commands) if command[0] == "scripts.serve")
+    assert commands[served][1:4] == commands[served - 1][1:4] == ["EfficientNetB0", "--profile", "t4-fp16"]
+    assert commands[served - 1][0] == "scripts.engines"
 
 
 def test_the_documentation_names_one_image():

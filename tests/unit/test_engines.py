@@ -6,6 +6,7 @@ what becomes of its files, and what is built again. That TensorRT accepts the co
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from click.testing import CliRunner, Result
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from scripts import engines
+from scripts import engines, serve
 from scripts.profiles import PLANS
 from scripts.render import config_path, render, write
 from scripts.tensorrt import trtexec
@@ -502,3 +503,50 @@ echo 'Field "compute_cap" is not a valid field to query.'; exit 2
 """
     box.install(smi=smi)
     ok(box.engines())
+
+
+@pytest.fixture
+def nvidias(box: Box, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program in the place of NVIDIA's tritonserver, and what it would be called with instead of running it."""
+    path = box.root / "tritonserver" / "bin" / "tritonserver"
+    path.parent.mkdir(parents=True)
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("TRITONCLAS_TRITONSERVER", str(path))
+    monkeypatch.setattr(os, "execv", lambda program, words: print("\n".join(["becomes", *map(str, words)])))
+    return path
+
+
+def served(box: Box, *options: str) -> Result:
+    ports = ("--grpc-port", "0", "--http-port", "0", "--metrics-port", "0")
+    (box.version().parents[1] / B0.name / "1").mkdir(exist_ok=True)
+    return CliRunner().invoke(serve.main, [B0.name, "--repository", str(box.repository), *ports, *options])
+
+
+def test_nvidias_tritonserver_serves_a_plan_that_fits(box: Box, nvidias: Path) -> None:
+    ok(box.engines())
+    words = ok(served(box, "--profile", "t4-fp16", "--address", "0.0.0.0", "--", "--log-verbose=1")).splitlines()
+    words = words[words.index("becomes") + 1 :]
+    assert words[0] == str(nvidias)
+    assert f"--backend-directory={nvidias.parents[1] / 'backends'}" in words
+    assert f"--model-repository={box.repository}" in words
+    for option in (
+        "--model-control-mode=explicit",
+        f"--load-model={B0.name}",
+        "--model-config-name=t4-fp16",
+        "--grpc-address=0.0.0.0",
+        "--exit-timeout-secs=30",
+        "--log-verbose=1",
+    ):
+        assert option in words
+
+
+@pytest.mark.parametrize("wrong", ["missing", "another GPU"])
+def test_it_doesnt_begin_with_a_plan_that_doesnt(box: Box, nvidias: Path, wrong: str) -> None:
+    if wrong == "another GPU":
+        ok(box.engines())
+        box.install("0, GPU-cc33, NVIDIA L4")
+    result = served(box, "--profile", "t4-fp16")
+    assert result.exit_code == 1
+    assert f"{B0.name}: " in result.output
+    assert "becomes" not in result.output

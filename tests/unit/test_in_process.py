@@ -84,3 +84,13 @@ def test_it_is_put_beside_each_model(tmp_path: Path) -> None:
         "some/libtriton_some.so",
         "some/model.py",
     ]
+
+
+def test_one_that_was_compiled_beforehand_needs_no_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    library = in_process.host().rename(tmp_path / "host.so")
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv(in_process.COMPILED, str(library))
+    assert in_process.host() == library
+    library.unlink()
+    with pytest.raises(in_process.NoHost, match=r"TRITONCLAS_IN_PROCESS is \S+, which isn't there"):
+        in_process.host()
