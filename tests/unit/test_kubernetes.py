@@ -1,0 +1,304 @@
+"""What kustomize makes of deploy/kubernetes is valid, hangs together, and is understood by the project's commands."""
+
+from __future__ import annotations
+
+import copy
+import re
+from functools import partial
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from scripts.downloads.archive_lock import ArchiveLock
+from scripts.profiles import PLANS
+from scripts.serve import main as serve
+from tests.unit.kubernetes import (
+    COMMANDS,
+    FOLDER,
+    KSERVE,
+    OVERLAYS,
+    PRODUCTION,
+    RENDERED,
+    ROOT,
+    containers,
+    mounts,
+    of_kind,
+    pod,
+    pod_labels,
+    probes,
+    rendered,
+    server,
+    understood,
+    unknown_options,
+)
+from tritonclas import zoo
+
+#: The oldest that has all that is used without a feature gate, and the newest with a schema at hand.
+VERSIONS = ("1.27", kubernetes_validate.latest_version())
+#: What isn't Kubernetes' own is tested in tests/deploy.
+CUSTOM = ("InferenceService", "PodMonitor")
+#: tritonserver's --exit-timeout-secs in the images.
+EXIT_TIMEOUT_S = 30
+SECRETS = "/run/secrets/tritonclas"
+each_overlay = pytest.mark.parametrize("folder", OVERLAYS)
+each_rendered = pytest.mark.parametrize("folder", RENDERED)
+
+
+def wrong(objects: Any, version: str) -> list[str]:
+    """What Kubernetes' schemas find in objects of its own kinds, fields that they don't know included."""
+    faults = []
+    for each in objects:
+        if each["kind"] not in CUSTOM:
+            try:
+                kubernetes_validate.validate(each, version, strict=True)
+            except kubernetes_validate.ValidationError as error:
+                faults.append(f"{each['kind']}: {error.message}")
+    return faults
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@each_rendered
+def test_kubernetes_accepts_every_object(folder: str, version: str) -> None:
+    assert wrong(rendered(folder), version) == []
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_pod_of_kserve_is_a_pod(version: str) -> None:
+    spec = {name: value for name, value in pod(KSERVE).items() if name != "labels"}
+    assert wrong([{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}, "spec": spec}], version) == []
+
+
+def test_a_field_that_kubernetes_does_not_know_is_found() -> None:
+    broken = copy.deepcopy(of_kind("overlays/t4", "Deployment"))
+    broken["spec"]["template"]["spec"]["containers"][0]["readinesProbe"] = {}
+    assert "readinesProbe" in str(wrong([broken], VERSIONS[0]))
+
+
+@each_rendered
+def test_names_that_are_mentioned_exist(folder: str) -> None:
+    volumes = {each["name"]: each for each in pod(folder)["volumes"]}
+    mounted = {mount["name"] for container in containers(folder) for mount in container["volumeMounts"]}
+    assert mounted == set(volumes)
+    there = {(each["kind"], each["metadata"]["name"]) for each in rendered(folder)}
+    for volume in volumes.values():
+        if "configMap" in volume:
+            assert ("ConfigMap", volume["configMap"]["name"]) in there
+        if "persistentVolumeClaim" in volume:
+            assert ("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"]) in there
+    target = of_kind(folder, "HorizontalPodAutoscaler")["spec"]["scaleTargetRef"]
+    if folder == KSERVE:
+        assert target["name"] == f"{of_kind(folder, 'InferenceService')['metadata']['name']}-predictor"
+    else:
+        assert (target["kind"], target["name"]) in there
+
+
+@pytest.mark.parametrize("folder", [*OVERLAYS, PRODUCTION])
+def test_selectors_find_the_pods(folder: str) -> None:
+    labels = pod_labels(folder)
+    wanted = {
+        "Service": of_kind(folder, "Service")["spec"]["selector"],
+        "Deployment": of_kind(folder, "Deployment")["spec"]["selector"]["matchLabels"],
+        "PodDisruptionBudget": of_kind(folder, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+    }
+    for constraint in pod(folder)["topologySpreadConstraints"]:
+        wanted[constraint["topologyKey"]] = constraint["labelSelector"]["matchLabels"]
+    for each in rendered(folder):
+        if each["kind"] == "NetworkPolicy":
+            wanted[each["metadata"]["name"]] = each["spec"]["podSelector"]["matchLabels"]
+        if each["kind"] == "PodMonitor":
+            wanted["PodMonitor"] = each["spec"]["selector"]["matchLabels"]
+    for selector in wanted.values():
+        assert selector.items() <= labels.items()
+    assert {each["metadata"].get("namespace") for each in rendered(folder)} - {None} == {
+        of_kind(folder, "Namespace")["metadata"]["name"]
+    }
+
+
+@each_rendered
+def test_ports_are_one_set_of_names_and_numbers(folder: str) -> None:
+    ports = {each["name"]: each["containerPort"] for each in server(folder)["ports"]}
+    defaults = {option.name: option.default for option in serve.params}
+    assert ports == {name: defaults[f"{name}_port"] for name in ("grpc", "http", "metrics")}
+    assert next(iter(ports)) == "grpc"  # KServe's service leads to the first
+    assert {probe["httpGet"]["port"] for probe in probes(server(folder))} == {"http"}
+    named = re.findall(r"(?:targetPort|port): ([a-z]+)$", yaml.safe_dump_all(rendered(folder)), re.MULTILINE)
+    assert set(named) <= set(ports)
+
+
+def test_the_service_is_headless_and_answers_where_the_sdk_looks() -> None:
+    service = of_kind("overlays/t4", "Service")
+    assert service["spec"]["clusterIP"] == "None"
+    (port,) = service["spec"]["ports"]
+    assert f"dns:///{service['metadata']['name']}:{port['port']}" == "dns:///tritonclas:8001"
+
+
+@each_rendered
+def test_commands_understand_their_arguments_and_are_about_one_model(folder: str) -> None:
+    lacking = unknown_options(COMMANDS["scripts.serve"], server(folder)["args"])
+    if lacking and folder == PRODUCTION:
+        pytest.skip(f"serve has no {lacking[0]} yet")
+    parameters = [understood(container) for container in containers(folder)]
+    (names,) = {each["names"] for each in parameters}
+    assert set(names) <= set(zoo.MODELS)
+    assert {str(each["repository"]) for each in parameters} == {"/models"}
+    assert parameters[-1]["address"] == "0.0.0.0"
+    if folder == "overlays/cpu":
+        assert len(parameters) == 2
+        assert parameters[-1]["profile"] is None
+        return
+    assert parameters[1]["profile"].name == parameters[2]["profile"]
+
+
+@each_overlay
+def test_images_are_those_that_can_do_it(folder: str) -> None:
+    images = [container["image"].partition(":")[0] for container in containers(folder)]
+    cpu, gpu = "tritonclas-server-cpu", "tritonclas-server"
+    assert images == ([cpu, cpu] if folder == "overlays/cpu" else [cpu, gpu, gpu])
+
+
+@pytest.mark.parametrize(("folder", "product"), [("overlays/t4", "T4"), ("overlays/v100", "V100")])
+def test_plans_are_built_and_served_on_one_kind_of_gpu(folder: str, product: str) -> None:
+    (profile,) = (plan for plan in PLANS if plan.name == understood(server(folder))["profile"])
+    spec = pod(folder)
+    if "nodeSelector" in spec:
+        products = [spec["nodeSelector"]["nvidia.com/gpu.product"]]
+    else:
+        affinity = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        (term,) = affinity["nodeSelectorTerms"]
+        (expression,) = term["matchExpressions"]
+        assert (expression["key"], expression["operator"]) == ("nvidia.com/gpu.product", "In")
+        products = expression["values"]
+    assert profile.gpu == product
+    assert all(product in each.split("-") for each in products)
+    for container in containers(folder):
+        gpus = container["resources"]["limits"].get("nvidia.com/gpu")
+        assert gpus == (None if container["name"] == "populate" else 1)
+
+
+def test_cores_of_the_cpu_overlay_are_its_own() -> None:
+    """Quality of service "Guaranteed", in whole cores: what the static CPU manager asks for."""
+    for container in containers("overlays/cpu"):
+        resources = container["resources"]
+        assert resources["requests"] == resources["limits"]
+        assert resources["limits"]["cpu"].isdigit()
+
+
+@each_rendered
+def test_nothing_runs_as_root_or_writes_where_it_need_not(folder: str) -> None:
+    security = pod(folder)["securityContext"]
+    assert security["runAsNonRoot"] is True
+    assert {security[name] for name in ("runAsUser", "runAsGroup", "fsGroup")} == {1000}
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod(folder)["automountServiceAccountToken"] is False
+    for container in containers(folder):
+        own = container["securityContext"]
+        assert (own["readOnlyRootFilesystem"], own["allowPrivilegeEscalation"]) == (True, False)
+        assert own["capabilities"] == {"drop": ["ALL"]}
+        assert {"/tmp", "/cache"} <= {path for path, mount in mounts(container).items() if not mount.get("readOnly")}
+        assert {"cpu", "memory"} <= set(container["resources"]["requests"])
+        assert "memory" in container["resources"]["limits"]
+    served = mounts(server(folder))
+    assert {path for path, mount in served.items() if mount.get("readOnly")} == {"/models", SECRETS}
+    (memory,) = (each for each in pod(folder)["volumes"] if each["name"] == served["/dev/shm"]["name"])
+    assert memory["emptyDir"] == {"medium": "Memory", "sizeLimit": "1Gi"}
+
+
+@pytest.mark.parametrize("folder", [*OVERLAYS, PRODUCTION])
+def test_the_namespace_admits_nothing_less_strict(folder: str) -> None:
+    assert of_kind(folder, "Namespace")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@each_rendered
+def test_a_pod_has_time_to_end_and_to_start(folder: str) -> None:
+    command, seconds = server(folder)["lifecycle"]["preStop"]["exec"]["command"]
+    assert command == "sleep"
+    assert pod(folder)["terminationGracePeriodSeconds"] > int(seconds) + EXIT_TIMEOUT_S
+    startup = server(folder)["startupProbe"]
+    (start_timeout,) = (option for option in serve.params if option.name == "start_timeout_s")
+    assert startup["periodSeconds"] * startup["failureThreshold"] > start_timeout.default
+
+
+def test_components_read_secrets_where_they_are_mounted() -> None:
+    words = server(PRODUCTION)["args"]
+    files = {word.removeprefix(f"{SECRETS}/") for word in words if word.startswith(SECRETS)}
+    assert files == {"tls.crt", "tls.key", "ca.crt", "admin.key"}
+    (volume,) = (
+        each for each in pod(PRODUCTION)["volumes"] if each["name"] == mounts(server(PRODUCTION))[SECRETS]["name"]
+    )
+    assert [each["secret"]["name"] for each in volume["projected"]["sources"]] == ["tritonclas-tls", "tritonclas-admin"]
+
+
+def test_the_example_keeps_what_the_overlay_and_the_components_say() -> None:
+    """A list that is patched as a whole would have lost it."""
+    words = server(PRODUCTION)["args"]
+    assert words[1:7] == server("overlays/t4")["args"][1:]
+    assert [words[7::2], len(words)] == [["--tls-certificate", "--tls-key", "--tls-clients", "--admin-key"], 15]
+    assert all(container["image"].startswith("registry.example/") for container in containers(PRODUCTION))
+    assert all(container["args"][0] == "EfficientNetB4" for container in containers(PRODUCTION))
+    (claim,) = (each for each in pod(PRODUCTION)["volumes"] if each["name"] == "models")
+    assert "emptyDir" not in claim
+
+
+def test_the_pod_of_kserve_is_the_overlays() -> None:
+    ours, theirs = copy.deepcopy(pod("overlays/t4")), copy.deepcopy(pod(KSERVE))
+    assert theirs.pop("labels") == pod_labels("overlays/t4")
+    del ours["topologySpreadConstraints"]
+    ours["containers"][0]["name"] = "kserve-container"
+    without = partial(filter, lambda each: each["name"] != "archives")
+    ours["volumes"] = list(without(ours["volumes"]))
+    first = ours["initContainers"][0]
+    first["volumeMounts"] = list(without(first["volumeMounts"]))
+    assert first.pop("env")
+    assert theirs == ours
+
+
+def test_the_autoscaler_of_kserve_is_the_bases() -> None:
+    ours, theirs = (copy.deepcopy(of_kind(each, "HorizontalPodAutoscaler")["spec"]) for each in ("overlays/t4", KSERVE))
+    assert ours.pop("scaleTargetRef") != theirs.pop("scaleTargetRef")
+    assert ours == theirs
+
+
+def test_the_adapter_makes_the_metric_that_the_autoscaler_asks_for() -> None:
+    (rule,) = yaml.safe_load((FOLDER / "prometheus-adapter" / "rules.yaml").read_text())["rules"]["custom"]
+    (metric,) = of_kind("overlays/t4", "HorizontalPodAutoscaler")["spec"]["metrics"]
+    assert rule["name"]["as"] == metric["pods"]["metric"]["name"]
+    assert re.match(rule["name"]["matches"], rule["seriesQuery"].partition("{")[0])
+    assert set(rule["resources"]["overrides"]) == set(re.findall(r'(\w+)!=""', rule["seriesQuery"]))
+
+
+def test_the_archives_that_pods_expect_can_be_read() -> None:
+    path = FOLDER / "base" / "archives.lock"
+    ArchiveLock(path).find("EfficientNetB0")
+    populating = containers("overlays/t4")[0]
+    (variable,) = populating["env"]
+    assert variable == {"name": "TRITONCLAS_ARCHIVES_LOCK", "value": f"/etc/tritonclas/{path.name}"}
+    assert "/etc/tritonclas" in mounts(populating)
+
+
+def test_locusts_pods_are_let_in() -> None:
+    (policy,) = (
+        each
+        for each in rendered("overlays/t4")
+        if each["metadata"]["name"] == "tritonclas" and each["kind"] == "NetworkPolicy"
+    )
+    entries = [entry for rule in policy["spec"]["ingress"] for entry in rule["from"]]
+    (admitted,) = (
+        entry["podSelector"]["matchExpressions"][0]["values"]
+        for entry in entries
+        if "matchExpressions" in entry.get("podSelector", {})
+    )
+    for name in admitted:
+        role = name.removeprefix("locust-")
+        deployment = yaml.safe_load((ROOT / "deploy" / "locust" / "kubernetes" / f"{role}.yaml").read_text())
+        assert deployment["spec"]["template"]["metadata"]["labels"] == {"app.kubernetes.io/name": name}
+
+
+def test_every_file_is_used_and_every_folder_documented() -> None:
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    for path in FOLDER.rglob("*.yaml"):
+        beside = path.with_name("kustomization.yaml")
+        assert path == beside or not beside.exists() or path.name in beside.read_text(), path
+    for folder in (*FOLDER.glob("overlays/*"), *FOLDER.glob("components/*"), *FOLDER.glob("examples/*")):
+        assert f"{folder.parent.name}/{folder.name}" in page
