@@ -44,9 +44,9 @@ docs/capacity.md` made this page; `--help` names what can be changed.
 {assumed}
 **Why {headroom} of headroom.** Batches that come at random wait for each other, and the wait has no bound as the load
 comes near to all that a GPU can do: on average {wait:.1f} times the time of a batch at {planned}, {wait_90:.1f}
-at 90 %, {wait_95:.1f} at 95 % (Pollaczek-Khinchine, for arrivals at random and equal times). Rates are peaks, not the day's
-average. Spare pods are those that are being replaced or drained, or have just failed; of hundreds of pods more are away
-at a time, which the headroom has to bear.
+at 90 %, {wait_95:.1f} at 95 % (Pollaczek-Khinchine, for arrivals at random and equal times). Rates are peaks, not
+averages of a day. Spare pods are those that are being replaced or drained, or have just failed; of hundreds of pods
+more are away at a time, which the headroom has to bear.
 
 Not in these figures: a GPU that is hot and slows down, or is shared; batches that Triton can't fill, because too few
 requests wait; crops of more than 224 pixels, which take longer to prepare; and NVIDIA's image, where the preprocessing
@@ -78,8 +78,9 @@ How many of the rows above each resource is the first to run out in:
 Where it is the GPU, more of them help, or a faster precision or a smaller network. Where it is the CPU, they help only
 with the cores that they bring: give a pod those that the table names, let the server decode large JPEGs at a smaller
 scale (`scaled_decoding`, which changes pixels a little: [the model repository](model_repository.md)), or let the
-clients prepare (`preprocess="client"`). Then the server's cores only receive and hand on, and a crop is sent instead of a file:
-of 224 pixels {crop_224:.0f} kB, of 600 pixels {crop_600:,.0f} kB. Where it is the network, send the smaller of the two.
+clients prepare (`preprocess="client"`). Then the server's cores only receive and hand on, and a crop is sent instead of
+a file: of 224 pixels {crop_224:.0f} kB, of 600 pixels {crop_600:,.0f} kB. Where it is the network, send the smaller of
+the two.
 """
 
 

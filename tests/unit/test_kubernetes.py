@@ -302,3 +302,13 @@ def test_every_file_is_used_and_every_folder_documented() -> None:
         assert path == beside or not beside.exists() or path.name in beside.read_text(), path
     for folder in (*FOLDER.glob("overlays/*"), *FOLDER.glob("components/*"), *FOLDER.glob("examples/*")):
         assert f"{folder.parent.name}/{folder.name}" in page
+
+
+def test_what_the_page_says_of_logs_stands_in_the_source() -> None:
+    """Of the commands' own messages; the server's and Kubernetes' are theirs."""
+    page = (ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
+    seen = re.findall(r"^\| (?:populate|engines|populate or engines|triton): ([^|]*) \|", page, re.MULTILINE)
+    said = [words for each in seen for words in re.findall(r"`([a-z][^`/]* [^`]*)`", each)]
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts").rglob("*.py"))
+    assert len(said) >= 5
+    assert [words for words in said if words not in source] == []
