@@ -19,6 +19,7 @@ FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = ("overlays/t4", "overlays/v100", "overlays/cpu")
 PRODUCTION, KSERVE = "examples/production", "kserve"
 RENDERED = (*OVERLAYS, PRODUCTION, KSERVE)
+ENTRY_POINT = ["python3", "-m", "scripts.serve"]
 COMMANDS = {"scripts.populate": populate.main, "scripts.engines": engines.main, "scripts.serve": serve.main}
 
 
@@ -71,8 +72,15 @@ def unknown_options(command: click.Command, words: Sequence[str]) -> list[str]:
 
 
 def understood(container: dict[str, Any]) -> dict[str, Any]:
-    """What the project's own command makes of a container's arguments; click's error if it can't."""
-    python, dash_m, module = container["command"]
+    """What the project's own command makes of a container's arguments; click's error if it can't.
+
+    The images' entry point is serve, which a command replaces, and with it NVIDIA's own entry point.
+    """
+    command = container.get("command", ENTRY_POINT)
+    if container["image"].partition(":")[0].endswith("tritonclas-server") and "command" in container:
+        nvidias, *command = command
+        assert nvidias == "/opt/nvidia/nvidia_entrypoint.sh"
+    python, dash_m, module = command
     assert (python, dash_m) == ("python3", "-m")
     return COMMANDS[module].make_context(module, list(container["args"])).params
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import re
-from functools import partial
+import shutil
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
 
-from scripts.downloads.archive_lock import ArchiveLock
+from scripts.downloads.archive_lock import LOCK, ArchiveLock
 from scripts.profiles import PLANS
 from scripts.serve import main as serve
 from tests.unit.kubernetes import (
@@ -156,6 +158,9 @@ def test_images_are_those_that_can_do_it(folder: str) -> None:
     images = [container["image"].partition(":")[0] for container in containers(folder)]
     cpu, gpu = "tritonclas-server-cpu", "tritonclas-server"
     assert images == ([cpu, cpu] if folder == "overlays/cpu" else [cpu, gpu, gpu])
+    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version
+    assert {container["image"].partition(":")[2] for container in containers(folder)} == {version[1]}
 
 
 @pytest.mark.parametrize(("folder", "product"), [("overlays/t4", "T4"), ("overlays/v100", "V100")])
@@ -244,13 +249,7 @@ def test_the_example_keeps_what_the_overlay_and_the_components_say() -> None:
 def test_the_pod_of_kserve_is_the_overlays() -> None:
     ours, theirs = copy.deepcopy(pod("overlays/t4")), copy.deepcopy(pod(KSERVE))
     assert theirs.pop("labels") == pod_labels("overlays/t4")
-    del ours["topologySpreadConstraints"]
     ours["containers"][0]["name"] = "kserve-container"
-    without = partial(filter, lambda each: each["name"] != "archives")
-    ours["volumes"] = list(without(ours["volumes"]))
-    first = ours["initContainers"][0]
-    first["volumeMounts"] = list(without(first["volumeMounts"]))
-    assert first.pop("env")
     assert theirs == ours
 
 
@@ -268,13 +267,60 @@ def test_the_adapter_makes_the_metric_that_the_autoscaler_asks_for() -> None:
     assert set(rule["resources"]["overrides"]) == set(re.findall(r'(\w+)!=""', rule["seriesQuery"]))
 
 
+PROMTOOL_TEST = """
+rule_files: [rules.yaml]
+evaluation_interval: 15s
+tests:
+  - interval: 15s
+    input_series:
+      - series: 'nv_inference_queue_duration_us{namespace="a",pod="busy",model="one_net"}'
+        values: 0+45000000x20
+      - series: 'nv_inference_queue_duration_us{namespace="a",pod="busy",model="preprocess_256_224_cubic"}'
+        values: 0+15000000x20
+      - series: 'nv_inference_queue_duration_us{namespace="a",pod="idle",model="one_net"}'
+        values: 7+0x20
+    promql_expr_test:
+      - expr: waiting
+        eval_time: 4m
+        exp_samples:
+          - {labels: 'waiting{pod="busy"}', value: 4}
+          - {labels: 'waiting{pod="idle"}', value: 0}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="needs promtool: apt-get install prometheus")
+def test_the_metric_is_the_number_of_requests_that_wait(tmp_path: Path) -> None:
+    """Four requests that wait for a second have waited for four: three before the network, one before preparing."""
+    (rule,) = yaml.safe_load((FOLDER / "prometheus-adapter" / "rules.yaml").read_text())["rules"]["custom"]
+    query = rule["metricsQuery"]
+    series = rule["seriesQuery"].partition("{")[0]
+    for name, value in {"Series": series, "LabelMatchers": 'namespace="a"', "GroupBy": "pod"}.items():
+        query = query.replace(f"<<.{name}>>", value)
+    groups = [{"name": "adapter", "rules": [{"record": "waiting", "expr": query}]}]
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump({"groups": groups}))
+    (tmp_path / "test.yaml").write_text(PROMTOOL_TEST)
+    done = subprocess.run(
+        ["promtool", "test", "rules", "test.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_the_archives_that_pods_expect_can_be_read() -> None:
-    path = FOLDER / "base" / "archives.lock"
+    path = FOLDER / "components" / "known-archives" / "archives.lock"
     ArchiveLock(path).find("EfficientNetB0")
-    populating = containers("overlays/t4")[0]
+    populating = containers(PRODUCTION)[0]
     (variable,) = populating["env"]
-    assert variable == {"name": "TRITONCLAS_ARCHIVES_LOCK", "value": f"/etc/tritonclas/{path.name}"}
-    assert "/etc/tritonclas" in mounts(populating)
+    assert variable == {"name": LOCK, "value": f"/etc/tritonclas/{path.name}"}
+    (volume,) = (
+        each for each in pod(PRODUCTION)["volumes"] if each["name"] == mounts(populating)["/etc/tritonclas"]["name"]
+    )
+    assert list(of_kind(PRODUCTION, "ConfigMap")["data"]) == [path.name]
+    assert volume["configMap"]["name"] == of_kind(PRODUCTION, "ConfigMap")["metadata"]["name"]
 
 
 def test_locusts_pods_are_let_in() -> None:
