@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import threading
+import time
 import urllib.request
 from pathlib import Path
 
+import grpc
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from scripts.embedded import EmbeddedServer
+from tests.triton.conftest import REAL
 from tests.unit.kubernetes import FOLDER, probes
 from tests.unit.kubernetes import server as container
 from tritonclas import Classifier
@@ -50,3 +55,20 @@ def test_the_metric_that_pods_are_scaled_by_is_the_time_in_queues(
     steps = [model for model, value in grown.items() if model != name and value]
     assert f"{name}_net" in steps
     assert grown[name] < 0.1 * sum(grown[model] for model in steps)  # the ensemble doesn't count its steps' again
+
+
+def test_tritonserver_ends_connections_as_the_pods_ask_it_to_and_no_call_is_lost(repository: Path, root: Path) -> None:
+    """With the pods' options, but for the time: a connection ends after a fifth of a second."""
+    words = container("overlays/t4")["args"]
+    options = [re.sub("age=[0-9]+$", "age=200", word) for word in words[words.index("--") + 1 :]]
+    picture = (root / "examples" / "cat.jpg").read_bytes()
+    with EmbeddedServer([REAL], repository, options=options) as server:
+        ended = threading.Event()
+        with grpc.insecure_channel(server.url) as channel:
+            grpc.channel_ready_future(channel).result(timeout=10)
+            channel.subscribe(lambda state: ended.set() if state is grpc.ChannelConnectivity.IDLE else None)
+            assert ended.wait(timeout=10)
+        with Classifier(f"dns:///{server.url}", REAL, retries=0) as classifier:
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                classifier.classify(picture)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,8 @@ def server(folder: str) -> dict[str, Any]:
 def unknown_options(command: click.Command, words: Sequence[str]) -> list[str]:
     """Options that a command hasn't got."""
     known = {option for parameter in command.params for option in parameter.opts}
-    return [word for word in words if word.startswith("--") and word not in known]
+    own = takewhile(lambda word: word != "--", words)
+    return [word for word in own if word.startswith("--") and word.partition("=")[0] not in known]
 
 
 def understood(container: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +84,10 @@ def understood(container: dict[str, Any]) -> dict[str, Any]:
         assert nvidias == "/opt/nvidia/nvidia_entrypoint.sh"
     python, dash_m, module = command
     assert (python, dash_m) == ("python3", "-m")
-    return COMMANDS[module].make_context(module, list(container["args"])).params
+    found = COMMANDS[module].make_context(module, list(container["args"])).params
+    if module == "scripts.serve":  # what follows -- is tritonserver's
+        found["names"], found["options"] = map(tuple, serve.split_options(found["names"]))
+    return found
 
 
 def mounts(container: dict[str, Any]) -> dict[str, dict[str, Any]]:
