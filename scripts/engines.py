@@ -66,7 +66,7 @@ def main(
     if profile is None:
         click.echo("this profile needs no plan: the ONNX file is what it reads")
         return
-    jobs = [job for name in dict.fromkeys(names) for job in Job.all_of(name, profile, repository)]
+    jobs = _jobs(names, profile, repository)
     options = [trtexec.workspace(workspace_mib)]
     if dry_run:
         show(jobs, options, given or trtexec.IN_IMAGE)
@@ -80,6 +80,10 @@ def main(
     with termination_as_interrupt():
         for job in jobs:
             build(job, options, gpu, tensorrt, program, force=force, timeout_s=timeout_s)
+
+
+def _jobs(names: Iterable[str], profile: Plan, repository: Path) -> list[Job]:
+    return [job for name in dict.fromkeys(names) for job in Job.all_of(name, profile, repository)]
 
 
 def show(jobs: list[Job], options: list[str], program: Path) -> None:
@@ -100,7 +104,7 @@ def check_all(jobs: list[Job], tensorrt: str) -> None:
 
 def check_plans(names: Iterable[str], profile: Plan, repository: Path) -> None:
     """`check_all` of these models' plans, with the TensorRT that is here."""
-    jobs = [Job.of(name, profile, repository) for name in dict.fromkeys(names)]
+    jobs = _jobs(names, profile, repository)
     check_all(jobs, trtexec.tensorrt_version(trtexec.find(None)))
 
 
