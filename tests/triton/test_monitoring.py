@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts import preflight
 from scripts.embedded import EmbeddedServer
 from scripts.panels import queries
 from tests.prometheus import Prometheus, running, tool
@@ -171,7 +172,12 @@ def test_the_metrics_that_rules_and_panels_ask_for_are_those_of_the_server(watch
         served = set(re.findall(r"(?m)^(nv_\w+)", answer.read().decode()))
     rules = " ".join(path.read_text() for path in (SOURCE / "rules").glob("*.yml"))
     asked = set(re.findall(r"\bnv_\w+", rules + " ".join(query for _, query in queries())))
-    assert {name for name in asked if not name.startswith("nv_gpu_")} <= served
+    on_gpus = {name for name in asked if name.startswith("nv_gpu_")}
+    assert asked - on_gpus <= served
+    (library,) = preflight.shared_libraries().glob("libtritonserver*.so")
+    content = library.read_bytes()  # it serves these only where there is a GPU
+    assert on_gpus
+    assert all(name.encode()[:16] in content for name in on_gpus)  # compiled, a name is in pieces of 16 bytes
 
 
 QUERIES = {f"{title} {at}": query for at, (title, query) in enumerate(queries())}
