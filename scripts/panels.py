@@ -44,14 +44,19 @@ def _step(step: str, says: str) -> Panel:
 _NOW = Row(
     "Now",
     (
+        Panel("Servers", "Those that give metrics.", "none", {"up": 'sum(up{job="tritonclas"})'}, width=6),
         Panel(
-            "Servers ready",
-            "Those that answer requests.",
+            "Models not ready",
+            "Those that were loaded and aren't any more.",
             "none",
-            {"ready": 'sum(up{job="tritonclas-ready"})'},
+            {
+                "not ready": (
+                    "count(sum by (instance, model) (nv_inference_request_failure) "
+                    "unless sum by (instance, model) (nv_inference_request_success)) or vector(0)"
+                )
+            },
             width=6,
         ),
-        Panel("Servers watched", "Those that give metrics.", "none", {"up": 'sum(up{job="tritonclas"})'}, width=6),
         Panel(
             "Requests",
             "Answered, to all models that callers ask.",
