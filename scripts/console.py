@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tritonclas.cli import plain_console
+from tritonclas._tables import plain_console
 
 progress_console = plain_console(stderr=True)

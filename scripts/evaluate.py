@@ -17,7 +17,8 @@ from scripts.evaluation.measure import STATES, Evaluation, Request, evaluate
 from scripts.processes import termination_as_interrupt
 from tritonclas import ModelNotFound, ModelServer, TritonClasError
 from tritonclas._connection import identity_options
-from tritonclas.cli import example, json_option, plain_console, preprocess_option
+from tritonclas._tables import plain_console
+from tritonclas.cli import example, json_option, preprocess_option
 from tritonclas.served import is_part
 from tritonclas.zoo import near_matches
 

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from scripts.arguments import repository_option
 from scripts.inventory import Entry, inventory
-from tritonclas.cli import example, plain_console
+from tritonclas._tables import plain_console
+from tritonclas.cli import example
 
 COLUMNS = ("model", "version", "weights", "crop", "classes", "resized", "batch", "MB", "plans", "source")
 

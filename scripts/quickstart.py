@@ -21,7 +21,8 @@ from scripts.provenance import Origin
 from scripts.render import REPOSITORY
 from scripts.versions import model_file, onnx_path
 from tritonclas import Classification, Classifier, zoo
-from tritonclas.cli import example, plain_console, show_top_k
+from tritonclas._tables import plain_console
+from tritonclas.cli import example, show_top_k
 
 SAMPLE = "EfficientNetLite0"
 FIRST_OF_THE_ZOO = "EfficientNetB0"

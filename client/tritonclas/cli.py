@@ -30,6 +30,8 @@ from tritonclas._answers import Answers
 from tritonclas._bulk import answered, classify_into
 from tritonclas._connection import Connection, connection_options
 from tritonclas._picture_files import Pictures
+from tritonclas._tables import plain_console, table_of, wide_console
+from tritonclas._watch import Seconds, watch
 from tritonclas.served import is_part
 from tritonclas.zoo import near_matches
 
@@ -40,9 +42,6 @@ def example(command: str) -> str:
 
 
 _SECONDS = click.FloatRange(0, min_open=True)
-
-#: Columns that the widest table needs; a narrower terminal breaks its lines, which is better than cutting names.
-_TABLE_WIDTH = 120
 
 preprocess_option = click.option(
     "--preprocess",
@@ -162,11 +161,6 @@ def _show(results: Answered) -> int:
     return rejected
 
 
-def plain_console(**options: Any) -> Console:
-    """A console that prints names as they are: no markup, no emoji, and no line broken within a word."""
-    return Console(markup=False, emoji=False, highlight=False, soft_wrap=True, **options)
-
-
 def show_top_k(console: Console, image: str, result: Classification) -> None:
     """Print the classes of one picture with their scores."""
     table = Table(box=None)
@@ -190,29 +184,45 @@ def models(*, connection: Connection, everything: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(status) for status in found], indent=2))
         return
-    _print_table(("model", "version", "state"), [(s.name, s.version or "-", _state(s)) for s in found])
+    rows = [(s.name, s.version or "-", _state(s)) for s in found]
+    wide_console().print(table_of(("model", "version", "state"), rows))
 
 
 @main.command(epilog=example("tritonclas stats EfficientNetB0_net"))
 @click.argument("name", required=False)
 @connection_options
+@click.option(
+    "--watch",
+    "every_s",
+    type=Seconds(),
+    is_flag=False,
+    flag_value="2",
+    metavar="[SECONDS]",
+    help="What is done now, every 2 or so many seconds, until Ctrl-C.",
+)
 @json_option
-def stats(name: str | None, *, connection: Connection, as_json: bool) -> None:
+def stats(name: str | None, *, connection: Connection, every_s: float | None, as_json: bool) -> None:
     """Show what a model, or every loaded one, has done: counts, and mean times of a request in ms.
 
     "total" is from its arrival to its answer. Of one model, also how often how many images were computed at once; of an
-    ensemble, how many came with a request.
+    ensemble, how many came with a request. With --watch what is done per second and means of each interval; with --json
+    too, a line for each.
     """
     with connection.server() as server:
+        if every_s:
+            watch(server, name, every_s, as_json=as_json)
+            return
         found = server.statistics(name)
     if as_json:
         click.echo(json.dumps([asdict(each) for each in found], indent=2))
         return
     times = ("total ms", "queue ms", "input ms", "infer ms", "output ms")
-    _print_table(("model", "images", "batches", "requests", "failed", *times), [_stats_row(each) for each in found])
+    columns = ("model", "images", "batches", "requests", "failed", *times)
+    wide_console().print(table_of(columns, map(_stats_row, found)))
     for each in found if name else ():
         if each.batch_sizes:
-            _print_table(("images at once", "batches"), [map(str, size) for size in sorted(each.batch_sizes.items())])
+            sizes = [map(str, size) for size in sorted(each.batch_sizes.items())]
+            wide_console().print(table_of(("images at once", "batches"), sizes))
 
 
 def _stats_row(stats: ModelStatistics) -> tuple[str, ...]:
@@ -284,10 +294,3 @@ def ready(names: tuple[str, ...], *, connection: Connection, wait_s: float | Non
 
 def _state(status: ModelStatus) -> str:
     return f"{status.state or 'not loaded'} {status.reason}".strip()
-
-
-def _print_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-    table = Table(*columns, box=None)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    plain_console(width=max(_TABLE_WIDTH, plain_console().width)).print(table)

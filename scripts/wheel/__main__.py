@@ -15,7 +15,8 @@ from scripts.errors import ScriptError
 from scripts.wheel.cell import RESOLUTIONS, Cell, Outcome
 from scripts.wheel.sdk_tests import ROOT, copy_sdk_tests
 from scripts.wheel.uv import find_python, uv
-from tritonclas.cli import example, plain_console
+from tritonclas._tables import plain_console
+from tritonclas.cli import example
 
 #: Those that pyproject.toml's classifiers name.
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
