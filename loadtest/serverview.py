@@ -121,7 +121,8 @@ class _Delta:
 
     @property
     def with_failures(self) -> int:
-        return max(0, self.requests + self.end.failures - self.begin.failures)
+        """Of an ensemble, whose failed requests Triton counts twice (docs/monitoring.md)."""
+        return max(0, self.requests + (self.end.failures - self.begin.failures) // 2)
 
     @property
     def batch_sizes(self) -> dict[int, int]:

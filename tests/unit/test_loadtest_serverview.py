@@ -108,7 +108,7 @@ def test_requests_from_outside_are_counted_once_whatever_models_are_called():
 
 def test_requests_that_failed_behind_their_first_step_are_nobody_elses():
     begin = snapshot(0.0, ENSEMBLE, NETWORK, PREPROCESSING)
-    refused = replace(later(ENSEMBLE, 20, 40.0), failures=9)  # the network's queue was full
+    refused = replace(later(ENSEMBLE, 20, 40.0), failures=18)  # 9, when the network's queue was full
     end = snapshot(10.0, refused, later(NETWORK, 20, 5.0), later(PREPROCESSING, 29, 2.0))
 
     assert seen(begin, end, PARTS, ENSEMBLES).requests == 20
