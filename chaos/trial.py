@@ -11,16 +11,17 @@ from chaos.load import ANSWERED
 
 @dataclass(frozen=True)
 class Promise:
-    """What must hold, what was seen, and whether it holds."""
+    """What must hold, what was seen, and whether it holds; `timed` on a machine that does nothing else."""
 
     what: str
     seen: str
     kept: bool
+    timed: bool = False
 
     @classmethod
     def at_most(cls, what: str, value: float, bound: float, unit: str = "ms") -> Promise:
         """That a figure stays within a bound."""
-        return cls(f"{what} ≤ {figure(bound)} {unit}", f"{figure(value)} {unit}", value <= bound)
+        return cls(f"{what} ≤ {figure(bound)} {unit}", f"{figure(value)} {unit}", value <= bound, unit == "ms")
 
     @classmethod
     def none(cls, what: str, count: int) -> Promise:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import time
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from backends.openvino.bfloat16 import cpu_flags
+from scripts import stubs
 from scripts.embedded import LOOPBACK, EmbeddedServer, Ports
 from scripts.errors import ServerError
 from scripts.processes import Terminated, termination_as_interrupt
@@ -17,7 +19,8 @@ from scripts.render import REPOSITORY
 from scripts.repository import check_cpu, check_known, check_profile, check_servable
 from tritonclas.cli import example
 
-_POLL_S = 0.2
+#: Between looks at the backends' processes: each look reads all of the machine's.
+_LOOK_S = 1.0
 
 port = click.IntRange(0, 65535)
 EPILOG = example("python -m scripts.serve EfficientNetB0 --grpc-port 8001 -- --log-verbose=1")
@@ -93,10 +96,17 @@ def split_options(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str
 
 
 def wait_for_end(server: EmbeddedServer) -> None:
-    """Return never; Ctrl-C ends it, and ServerError if the server ends by itself."""
+    """Return never; Ctrl-C ends it, and ServerError if the server ends by itself or one of its backends' processes does.
+
+    Then all of it ends, for whoever started this command to start it again (docs/reliability.md).
+    """
     try:
         while server.process.poll() is None:
-            time.sleep(_POLL_S)
+            if stubs.dead(server.process.pid):
+                server.process.kill()  # told to end, it would wait its whole exit timeout for what the dead one had to do
+                raise ServerError("a backend's process has died, and Triton doesn't start it again; start this anew")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.process.wait(_LOOK_S)
     except (KeyboardInterrupt, Terminated):
         click.echo("stopping", err=True)
         return

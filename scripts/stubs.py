@@ -11,7 +11,7 @@ import contextlib
 import psutil
 
 #: The name as Linux keeps it, 15 characters of it.
-_STUB = "triton_python_b"
+STUB = "triton_python_b"
 
 
 def dead(server: int) -> int:
@@ -20,5 +20,5 @@ def dead(server: int) -> int:
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process(server).children():
             with contextlib.suppress(psutil.Error):
-                count += process.name().startswith(_STUB) and process.status() == psutil.STATUS_ZOMBIE
+                count += process.name().startswith(STUB) and process.status() == psutil.STATUS_ZOMBIE
     return count
