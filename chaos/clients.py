@@ -32,7 +32,7 @@ with Classifier(sys.argv[1], MODEL, shared_memory=True) as classifier, Load(Aski
 
 
 def clients(repository: Path, *, short: bool = False) -> Iterator[Trial]:
-    """Kill clients that are busy, one after the other, while another goes on; then see what is left and who removes it."""
+    """Kill clients that are busy, one after the other, while another goes on; what is left, and who removes it?"""
     count = 1 if short else 5
     with (
         EmbeddedServer([MODEL], repository) as server,
@@ -57,7 +57,11 @@ def clients(repository: Path, *, short: bool = False) -> Iterator[Trial]:
         lost=load.lost,
         recovery_ms=next_ms,
         promises=(
-            Promise("each leaves a region in /dev/shm, and on the server", f"{len(left)} left", _all_left(left, known, count)),
+            Promise(
+                "each leaves a region in /dev/shm, and on the server",
+                f"{len(left)} left",
+                _all_left(left, known, count),
+            ),
             Promise.none("regions in /dev/shm after the next client's first request", len(here)),
             Promise("on the server they are gone soon", f"after {more} clients more", more < _FEW),
             Promise.at_most("the next client's first answers", next_ms, 5000),
@@ -77,7 +81,9 @@ def _all_left(left: set[str], known: set[str], count: int) -> bool:
 
 def _killed(url: str) -> set[str]:
     """The regions that a client has when it is killed."""
-    with subprocess.Popen([sys.executable, "-c", _CLIENT, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as client:
+    with subprocess.Popen(
+        [sys.executable, "-c", _CLIENT, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as client:
         assert client.stdout
         client.stdout.readline()
         client.kill()

@@ -72,7 +72,7 @@ def _killed(repository: Path, crash: _Crash, steady_s: float) -> Trial:
 
 
 def _back(supervised: Supervised, load: Load, limit_s: float = 30.0) -> float:
-    """When, on the monotonic clock, a call was answered that was made after the command had ended; infinite if never."""
+    """When (monotonic clock) a call was answered that was made after the command had ended; infinite if never."""
     end_s = time.monotonic() + limit_s
     while not supervised.statuses and time.monotonic() < end_s:
         time.sleep(0.01)

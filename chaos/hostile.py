@@ -163,10 +163,16 @@ def _metadata(cat: Image.Image) -> Iterator[tuple[str, bytes]]:
     jpeg, png = _saved(cat, "JPEG"), _saved(cat, "PNG")
     segment = b"\xff\xe5" + struct.pack(">H", 65_000) + bytes(64_998)
     yield "JPEG with 6 MB of metadata", jpeg[:2] + segment * 100 + jpeg[2:]
-    yield "JPEG with EXIF that makes no sense", _saved(cat, "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7f" + bytes(90))
+    yield (
+        "JPEG with EXIF that makes no sense",
+        _saved(cat, "JPEG", exif=b"Exif\x00\x00II*\x00\xff\xff\xff\x7f" + bytes(90)),
+    )
     yield "JPEG with a colour profile that makes no sense", _saved(cat, "JPEG", icc_profile=b"profile" * 5000)
     yield "PNG with 8 MB of text", png[:33] + _chunk(b"tEXt", b"Comment\x00" + b"x" * 8_000_000) + png[33:]
-    yield "PNG with text that is a bomb", png[:33] + _chunk(b"zTXt", b"a\x00\x00" + zlib.compress(bytes(50_000_000))) + png[33:]
+    yield (
+        "PNG with text that is a bomb",
+        png[:33] + _chunk(b"zTXt", b"a\x00\x00" + zlib.compress(bytes(50_000_000))) + png[33:],
+    )
     yield "PNG with a chunk that says 2 GB", png[:33] + struct.pack(">I", 2**31 - 1) + b"tEXt" + png[33:]
     yield "PNG whose palette is missing", _png(320, 240, kind=3, data=bytes(321 * 240))
 

@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 
-from bench.open_loop import ANSWERED, arrivals
+from bench.open_loop import arrivals
 from scripts.photographs import EXAMPLES
 from tritonclas import Classifier, TritonClasError
+
+#: How a call ends that gets its right answer; all others end with the name of an error.
+ANSWERED = "answered"
 
 #: Small, and with its real weights: an answer that is wrong is seen to be.
 MODEL = "EfficientNetLite0"
@@ -54,9 +57,9 @@ class Ended:
 class Load:
     """Threads that call until the end of a `with` block.
 
-    Without `per_s` each calls again as soon as it is answered (a closed loop). With it, so many calls a second are due at
-    random times, whatever became of those before (an open loop); one that finds all `workers` busy is made late, and its
-    time counts from when it was due.
+    Without `per_s` each calls again as soon as it is answered (a closed loop). With it, so many calls a second are due
+    at random times, whatever became of those before (an open loop); one that finds all `workers` busy is made late, and
+    its time counts from when it was due.
     """
 
     def __init__(self, ask: Callable[[], object], *, workers: int, per_s: float | None = None) -> None:

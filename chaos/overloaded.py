@@ -26,7 +26,7 @@ _QUEUES = 2
 
 def overloaded(repository: Path, *, short: bool = False) -> Iterator[Trial]:
     """Refused at once, or answered within what the queues hold, and as fast as before when it is over."""
-    image, duration_s = photograph(500, 375), 3.0 if short else 30.0
+    image, duration_s = photograph(500, 375), 2.0 if short else 30.0
     capacity_for = Duration(0.3, 1.0) if short else Duration(1.0, 4.0)
     with EmbeddedServer([MODEL], repository) as server, Sender(server.url, MODEL, image) as sender:
         requests = prepared.pictures(server.ports.http, MODEL, [image])
@@ -41,7 +41,8 @@ def overloaded(repository: Path, *, short: bool = False) -> Iterator[Trial]:
     (usual_p99,) = percentiles(unloaded_ms, (99,))
     yield Trial(
         f"{FACTOR:g} times the capacity",
-        f"{figure(FACTOR * capacity)} requests/s at random times for {duration_s:g} s, where {figure(capacity)} can be answered",
+        f"{figure(FACTOR * capacity)} requests/s at random times for {duration_s:g} s, and {figure(capacity)} are what "
+        "it can answer",
         {how: len(times_ms) for how, times_ms in outcome.taken_ms.items()},
         expected=(REFUSED,),
         lost=0,

@@ -21,7 +21,7 @@ _FOUND_WITHIN_S = 10.0
 
 def replicas(repository: Path, *, short: bool = False) -> Iterator[Trial]:
     """Kill, restart and drain under an open loop of calls."""
-    steady_s = 0.7 if short else 5.0
+    steady_s = 0.4 if short else 5.0
     with (
         Replica(EmbeddedServer([MODEL], repository)) as first,
         Replica(EmbeddedServer([MODEL], repository)) as second,
@@ -49,10 +49,11 @@ def replicas(repository: Path, *, short: bool = False) -> Iterator[Trial]:
         promises=(
             Promise("the restarted server gets calls again", "yes" if found else "no", found),
             Promise.at_most("the slowest call after the kill", slowest_ms, 5000),
-            Promise.at_most("until the first call made after the kill is answered", load.answered_ms_after(killed_s), 2000),
+            Promise.at_most(
+                "until the first call made after the kill is answered", load.answered_ms_after(killed_s), 2000
+            ),
         ),
     )
-
 
 
 def _answers(replica: Replica) -> bool:

@@ -60,7 +60,8 @@ class Supervised:
             while self._process.poll() is None and not self._over.wait(_AGAIN_S):
                 pass
             if self._process.poll() is None:
-                return _end(self._process)
+                _end(self._process)
+                return
             self.statuses.append(self._process.returncode)
 
 

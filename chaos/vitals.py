@@ -11,36 +11,41 @@ from dataclasses import dataclass
 
 import psutil
 
-from scripts.zoo.memory import proportional, tree
+from scripts.zoo.memory import tree
 
 
 @dataclass(frozen=True)
 class Vitals:
-    """At a time in seconds: bytes of memory (Linux's PSS), and open file descriptors."""
+    """At a time in seconds: bytes of memory that no other process can share (Linux's RssAnon), and open descriptors.
+
+    What is shared, such as libraries, also depends on what other processes do.
+    """
 
     at_s: float
     memory: int
     descriptors: int
 
 
-def vitals(pid: int) -> Vitals:
-    """Of the process and its descendants, now."""
-    descriptors = 0
-    for process in tree(pid):
+def vitals(pid: int, *, alone: bool = False) -> Vitals:
+    """Of the process now, and unless `alone` of its descendants."""
+    memory = descriptors = 0
+    for process in tree(pid)[: 1 if alone else None]:
         with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            resident = process.memory_info()
             descriptors += process.num_fds()
-    return Vitals(time.monotonic(), proportional(pid), descriptors)
+            memory += resident.rss - resident.shared
+    return Vitals(time.monotonic(), memory, descriptors)
 
 
 @contextlib.contextmanager
-def watched(pid: int, every_s: float) -> Iterator[list[Vitals]]:
+def watched(pid: int, every_s: float, *, alone: bool = False) -> Iterator[list[Vitals]]:
     """The list that is filled until the `with` block ends."""
     found: list[Vitals] = []
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(every_s):
-            found.append(vitals(pid))
+            found.append(vitals(pid, alone=alone))
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()

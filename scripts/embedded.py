@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,7 +78,8 @@ class EmbeddedServer:
     tritonserver as they are; `tls` is needed to reach it where they make it use TLS. `log` is given each line that
     it prints. The backends, out of the folder `backends`, run inside tritonserver; with `isolated`, or where that can't
     be had (no compiler), each instance is a process, as in Triton's Python backend, which takes a small network a
-    quarter more time. ServerError, with the server's own message, if it isn't ready within `start_timeout_s` seconds.
+    quarter more time. `environment` is added to its environment variables. ServerError, with the server's own message,
+    if it isn't ready within `start_timeout_s` seconds.
 
         with EmbeddedServer(["EfficientNetB0"]) as server:
             Classifier(server.url, "EfficientNetB0")
@@ -93,6 +94,7 @@ class EmbeddedServer:
     tls: Tls | None = None
     isolated: bool = False
     backends: Path = BACKENDS
+    environment: Mapping[str, str] = field(default_factory=dict)
     start_timeout_s: float = 300.0
     log: Callable[[str], None] = lambda line: None
 
@@ -118,7 +120,7 @@ class EmbeddedServer:
             (folder / "models").symlink_to(self.repository.resolve(), target_is_directory=True)
             self._make_backends(folder)
             self.ports = self.ports.chosen(self.address)
-            self._process = processes.start(self._command(folder), _environment())
+            self._process = processes.start(self._command(folder), _environment() | dict(self.environment))
             stack.callback(self._terminate)
             self._reader = threading.Thread(target=self._read, daemon=True)
             self._reader.start()

@@ -96,14 +96,14 @@ def split_options(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str
 
 
 def wait_for_end(server: EmbeddedServer) -> None:
-    """Return never; Ctrl-C ends it, and ServerError if the server ends by itself or one of its backends' processes does.
+    """Return never; Ctrl-C ends it, and ServerError if the server or one of its backends' processes ends by itself.
 
-    Then all of it ends, for whoever started this command to start it again (docs/reliability.md).
+    Then all of it ends, for whoever started this command to start it again.
     """
     try:
         while server.process.poll() is None:
             if stubs.dead(server.process.pid):
-                server.process.kill()  # told to end, it would wait its whole exit timeout for what the dead one had to do
+                server.process.kill()  # told to end, it would wait for what the dead one had to do, until it gives up
                 raise ServerError("a backend's process has died, and Triton doesn't start it again; start this anew")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 server.process.wait(_LOOK_S)
