@@ -31,8 +31,8 @@ the SDK's, with its usual retries and a deadline for each call unless a row says
 - date: {date}
 
 *Refused* calls ended with an error that such a fault may cause, and that says what was wrong, *failed* ones with
-another one or a wrong answer, *lost* ones never. Back after: until calls are answered again, from the fault, or from its
-end where it is made to end.
+another one or a wrong answer, *lost* ones never. Back after: until calls are answered again, from the fault, or from
+its end where it is made to end.
 """
 
 _TRADE = """\
@@ -41,8 +41,8 @@ _TRADE = """\
 - **Somebody must start the server again when it ends**: systemd, Docker's restart policy, Kubernetes. By default the
   backends run inside tritonserver, and a crash in one ends all of it. With `--isolated` each instance is a process.
   When one is killed, Triton neither starts it again nor says that it isn't ready; every request that comes to its
-  instance fails after a second, and loading the model once more does nothing. `python -m scripts.serve` sees that within
-  a second, kills tritonserver and ends with status 1. Told to end in order, tritonserver would wait its whole exit
+  instance fails after a second, and loading the model once more does nothing. `python -m scripts.serve` sees it in a
+  second, kills tritonserver and ends with status 1. Told to end in order, tritonserver would wait its whole exit
   timeout for what the dead process had to do; a reload would leave callers without the model too, and may need a key.
   Where tritonserver runs without `scripts.serve`, as in NVIDIA's container, let the liveness probe run
   `python -m scripts.stubs`.

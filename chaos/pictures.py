@@ -46,8 +46,8 @@ def pictures(repository: Path, *, short: bool = False) -> Iterator[Trial]:
     growth_mb = (second.memory - first.memory) / 1e6
     yield Trial(
         f"{len(files):,} hostile pictures",
-        f"{passes} times each, past the SDK's checks, a good one after each, {CLIENTS} clients: cut short, bits flipped, bombs, "
-        "lies about the size, no pictures, animations, palettes, 16 bits, CMYK, huge metadata",
+        f"{passes} times each, past the SDK's checks, a good one after each, {CLIENTS} clients: cut short, bits "
+        "flipped, bombs, lies about the size, no pictures, animations, palettes, 16 bits, CMYK, huge metadata",
         dict(counts),
         expected=(ImageRejected.__name__,),
         lost=0,

@@ -17,12 +17,12 @@ from tritonclas import Classifier, DeadlineExceeded, ServerUnavailable
 _LATE_MS = 250.0
 #: A picture takes about 2 s.
 _SLOW_BYTES_PER_S = 20_000.0
-_DELAY_S = 0.05
+_DELAY_S = 0.02
 
 
 def slow_network(repository: Path, *, short: bool = False) -> Iterator[Trial]:
     """Calls end with their deadlines, those of the other client go on, and all is well once the network is."""
-    timeout_s, phase_s = (0.5, 0.8) if short else (1.0, 6.0)
+    timeout_s, phase_s = (1.0, 1.1) if short else (1.0, 6.0)
     with (
         EmbeddedServer([MODEL], repository) as server,
         Proxy(server.ports.grpc) as network,

@@ -13,6 +13,7 @@ SLOW = ("clock", "soak")
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in FAULTS]
 
 
+@pytest.mark.filterwarnings("ignore:Truncated File Read:UserWarning")  # Pillow's, of hostile files
 @pytest.mark.parametrize("name", NAMES)
 def test_is_survived(name: str, repository: Path) -> None:
     fault, _ = FAULTS[name]

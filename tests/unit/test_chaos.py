@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -100,13 +102,18 @@ def test_promises_are_kept_or_not() -> None:
     assert not Promise.none("calls lost", 1).kept
 
 
+@contextlib.contextmanager
+def _cleaning(cleaned: list[str]) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        cleaned.append("cleaned")
+
+
 def test_a_limit_ends_what_hangs_and_cleans_up() -> None:
-    cleaned = False
-    with pytest.raises(TookTooLong), within(0.05):
-        try:
-            time.sleep(10)
-        finally:
-            cleaned = True
+    cleaned: list[str] = []
+    with pytest.raises(TookTooLong), _cleaning(cleaned), within(0.05):
+        time.sleep(10)
     assert cleaned
     with within(0.05):
         pass
