@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
@@ -64,6 +65,7 @@ def main(only: tuple[str, ...], *, short: bool, out: Path | None) -> None:
 
     The exit status is 1 if one isn't survived as promised.
     """
+    logging.getLogger("tritonclas").setLevel(logging.WARNING)  # Locust, whose parts are used, shows every retry
     found = page.kept(out) if out and only else {}
     chosen = only or tuple(FAULTS)
     with termination_as_interrupt(), tempfile.TemporaryDirectory(prefix="tritonclas-chaos-") as cache:
