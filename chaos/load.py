@@ -130,13 +130,6 @@ class Load:
             default=float("inf"),
         )
 
-    def trouble_ms_after(self, moment_s: float) -> float:
-        """Milliseconds from a moment until the last call ended that was refused or failed; 0 without one."""
-        return max(
-            (1000 * (call.end_s - moment_s) for call in self.calls if call.how != ANSWERED and call.end_s >= moment_s),
-            default=0.0,
-        )
-
     def wait_for_answers(self, count: int, limit_s: float = 30.0) -> bool:
         """Wait until so many more calls that are made from now on are answered; whether they were."""
         since_s = time.monotonic()

@@ -35,7 +35,7 @@ another one or a wrong answer, *lost* ones never. Back after: until calls are an
 its end where it is made to end.
 """
 
-_TRADE = """\
+_LEFT_TO_YOU = """\
 ## What is left to you
 
 - **Somebody must start the server again when it ends**: systemd, Docker's restart policy, Kubernetes. By default the
@@ -110,7 +110,7 @@ def markdown(head: Mapping[str, str], found: Mapping[str, Part]) -> str:
             f"**{survived} of {len(trials)} faults were survived as promised.**\n",
             _table(trials),
             *(f"- *not tried on this machine*: {name}: {why}\n" for name, why in found.items() if isinstance(why, str)),
-            _TRADE,
+            _LEFT_TO_YOU,
             "## Fault by fault\n",
             *map(_section, trials),
         ]

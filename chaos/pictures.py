@@ -83,7 +83,7 @@ class _Judge:
             parameters = server.config(zoo.find(MODEL).preprocess_name)["parameters"]
         self._preprocessing = _preprocessing(parameters)
         self._good = Asking(self._classifier)
-        self._big = threading.Lock()
+        self._one_at_a_time = threading.Lock()
 
     def __enter__(self) -> _Judge:
         return self
@@ -117,7 +117,7 @@ class _Judge:
 
     def _expected(self, content: bytes) -> _Answer:
         try:
-            with self._big:  # one picture of 64 megapixels at a time is enough for this process
+            with self._one_at_a_time:  # 64 megapixels take this process 400 MB
                 crop = self._preprocessing(content)
         except BadImage as error:
             return _Answer(reason=" ".join(str(error).split()))
