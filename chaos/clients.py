@@ -63,7 +63,7 @@ def clients(repository: Path, *, short: bool = False) -> Iterator[Trial]:
                 _all_left(left, known, count),
             ),
             Promise.none("regions in /dev/shm after the next client's first request", len(here)),
-            Promise("on the server they are gone soon", f"after {more} clients more", more < _FEW),
+            Promise(f"on the server they are gone after at most {_FEW} clients more", str(more), more < _FEW),
             Promise.at_most("the next client's first answers", next_ms, 5000),
         ),
     )

@@ -94,9 +94,11 @@ def clock(repository: Path, *, short: bool = False) -> Iterator[Trial]:
             Promise("the server's log has both dates", "yes" if jumped else "no", jumped),
             Promise.at_most("the slowest call while the server's clock jumps", slowest_ms, 2000),
             Promise.at_most(
-                "the client's longest, its deadline and a little", max(took_ms), 1000 * _TIMEOUT_S + _LATE_MS
+                "the longest call of the client, its deadline and a little", max(took_ms), 1000 * _TIMEOUT_S + _LATE_MS
             ),
-            Promise.at_most("the shortest, the other way round", 1000 * _TIMEOUT_S - min(took_ms), 50),
+            Promise.at_most(
+                "how much before its deadline a call of the client ended", 1000 * _TIMEOUT_S - min(took_ms), 50
+            ),
         ),
     )
 

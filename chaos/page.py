@@ -22,9 +22,9 @@ _PACKAGES = ("tritonclas", "tritonclient", "grpcio", "nvidia-pytriton", "onnxrun
 _INTRODUCTION = """\
 # Reliability
 
-What happens when something breaks: provoked on purpose, with real servers, and callers that go on meanwhile. `make
-chaos` made this page, and `reliability.json` beside it, in one run; every `make test` does a part of it. Callers are
-the SDK's, with its usual retries and a deadline for each call unless a row says otherwise.
+What happens when something breaks: provoked on purpose, with real servers, and callers that go on meanwhile.
+`make chaos` made this page, and `reliability.json` beside it, in one run; every `make test` does a part of it. Callers
+are the SDK's, with its usual retries and a deadline for each call unless a row says otherwise.
 
 - machine: {machine}
 - versions: {versions}
