@@ -42,7 +42,7 @@ _LEFT_TO_YOU = """\
   backends run inside tritonserver, and a crash in one ends all of it. With `--isolated` each instance is a process.
   When one is killed, Triton neither starts it again nor says that it isn't ready; every request that comes to its
   instance fails after a second, and loading the model once more does nothing. `python -m scripts.serve` sees it in a
-  second, kills tritonserver and ends with status 1. Told to end in order, tritonserver would wait its whole exit
+  few seconds, kills tritonserver and ends with status 1. Told to end in order, tritonserver would wait its whole exit
   timeout for what the dead process had to do; a reload would leave callers without the model too, and may need a key.
   Where tritonserver runs without `scripts.serve`, as in NVIDIA's container, let the liveness probe run
   `python -m scripts.stubs`.

@@ -100,9 +100,10 @@ def wait_for_end(server: EmbeddedServer) -> None:
 
     Then all of it ends, for whoever started this command to start it again.
     """
+    watch = stubs.Watch(server.process.pid)
     try:
         while server.process.poll() is None:
-            if stubs.dead(server.process.pid):
+            if watch.dead():
                 server.process.kill()  # told to end, it would wait for what the dead one had to do, until it gives up
                 raise ServerError("a backend's process has died, and Triton doesn't start it again; start this anew")
             with contextlib.suppress(subprocess.TimeoutExpired):

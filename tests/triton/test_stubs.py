@@ -24,12 +24,14 @@ def kill_one(server: int) -> None:
 
 def test_triton_hands_requests_to_a_dead_process_and_the_probe_sees_it(repository: Path) -> None:
     with EmbeddedServer([REAL], repository, isolated=True) as server:
-        assert stubs.dead(server.process.pid) == 0
+        watch = stubs.Watch(server.process.pid)
         kill_one(server.process.pid)
-        wait_for(lambda: stubs.dead(server.process.pid) == 1)
+        wait_for(watch.look)
+        assert watch.dead() == 0  # not yet sure
+        wait_for(watch.dead, 10)
         errors = []
         with Classifier(server.url, REAL, retries=0) as impatient, ModelServer(server.url) as control:
-            for _ in range(4):  # each of the two instances has its turn
+            for _ in range(2):  # each of the two instances has its turn
                 try:
                     impatient.classify(CAT)
                 except TritonClasError as error:
@@ -41,6 +43,17 @@ def test_triton_hands_requests_to_a_dead_process_and_the_probe_sees_it(repositor
         probed = run("-m", "scripts.stubs")
         assert probed.returncode == 1
         assert "processes have died; Triton doesn't start them again" in probed.stderr
+        server.process.kill()  # told to end, it would wait for the dead one
+
+
+def test_the_processes_of_an_unloaded_model_are_not_taken_for_dead(repository: Path) -> None:
+    with EmbeddedServer([REAL], repository, isolated=True) as server, ModelServer(server.url) as control:
+        watch = stubs.Watch(server.process.pid)
+        for _ in range(2):
+            control.unload(REAL)
+            assert watch.dead() == 0
+            control.load(REAL)
+        wait_for(lambda: not watch.look(), 3)
 
 
 def test_the_command_ends_for_its_supervisor(repository: Path) -> None:
