@@ -22,7 +22,10 @@ def kill_one(server: int) -> None:
     next(child for child in children if any(f"{REAL}_net" in word for word in child.cmdline())).kill()
 
 
-def test_triton_hands_requests_to_a_dead_process_and_the_probe_sees_it(repository: Path) -> None:
+def test_triton_hands_requests_to_a_dead_process_and_the_probe_sees_it(
+    repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stubs, "_SURE_S", 0.5)
     with EmbeddedServer([REAL], repository, isolated=True) as server:
         watch = stubs.Watch(server.process.pid)
         kill_one(server.process.pid)
