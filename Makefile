@@ -36,6 +36,9 @@ zoo: $(INSTALLED)  ## Take every model the whole way, measure, and write docs/zo
 bench: $(INSTALLED)  ## Compare speeds with what others would use, see what grows how, and write docs/benchmarks.md (40 minutes)
 	@$(BIN)/python -m bench --out docs
 
+chaos: $(INSTALLED)  ## Break servers, networks, disks and pictures on purpose, and write docs/reliability.md (16 minutes)
+	@$(BIN)/python -m chaos --out docs
+
 check: $(INSTALLED)  ## Format, lint, strict types, configurations equal to the zoo
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -69,4 +72,4 @@ audit:  ## Look every locked package up among known vulnerabilities (needs pip-a
 clean:  ## Remove what was installed and built; weights stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build dist reports
 
-.PHONY: help setup quickstart test slowtest zoo bench check wheel lock audit clean
+.PHONY: help setup quickstart test slowtest zoo bench chaos check wheel lock audit clean

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import threading
 import time
@@ -85,7 +86,7 @@ class Sender:
         sending = _Sending()
         calls = itertools.cycle(self._calls)
         begin_cpu_s, begin_s = time.process_time(), time.perf_counter()
-        for due_s in _arrivals(per_s, begin_s, begin_s + duration_s):
+        for due_s in arrivals(per_s, begin_s, begin_s + duration_s):
             time.sleep(max(0.0, due_s - time.perf_counter()))
             if sending.room():
                 sending.sent(next(calls).future(self._content, timeout=_TIMEOUT_S), due_s)
@@ -137,7 +138,7 @@ def _ending(future: Any) -> str:
     return ANSWERED if code == grpc.StatusCode.OK else error_class(code.name, future.details() or "")[0].__name__
 
 
-def _arrivals(per_s: float, begin_s: float, end_s: float) -> Iterator[float]:
+def arrivals(per_s: float, begin_s: float, end_s: float = math.inf) -> Iterator[float]:
     """A Poisson process, as independent callers make it; the same at each run."""
     chance = random.Random(0)  # noqa: S311
     due_s = begin_s + chance.expovariate(per_s)

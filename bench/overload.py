@@ -25,7 +25,7 @@ DURATION_S = 10.0
 CAPACITY = Duration(1.0, 4.0)
 UNLOADED_REQUESTS = 100
 #: As fast as without load again: so many requests one after another, none slower than so many times the usual.
-_RECOVERED, _IN_A_ROW = 1.5, 3
+RECOVERED, _IN_A_ROW = 1.5, 3
 _RECOVERY_LIMIT_S = 60.0
 
 _COLUMNS = (
@@ -66,7 +66,7 @@ def overload() -> Iterator[Table]:
     with EmbeddedServer([MODEL], repository(MODEL)) as server, Sender(server.url, MODEL, image) as sender:
         capacity = prepared.pictures(server.ports.http, MODEL, [image]).pace(clients, CAPACITY).per_s
         unloaded_ms = statistics.median(sender.ask()[1] for _ in range(UNLOADED_REQUESTS))
-        queue = _queue(server.url)
+        queue = queue_size(server.url, MODEL)
         rounds = [_round(sender, factor, capacity, unloaded_ms) for factor in FACTORS]
     unsent = sum(each.outcome.unsent for each in rounds)
     (late_ms,) = percentiles([late_ms for each in rounds for late_ms in each.outcome.late_ms], (99,))
@@ -79,27 +79,27 @@ def overload() -> Iterator[Table]:
         unloaded=figure(unloaded_ms),
         queue=queue,
         in_a_row=_IN_A_ROW,
-        recovered=_RECOVERED,
+        recovered=RECOVERED,
         late=figure(late_ms),
         unsent=f"{unsent} requests weren't sent, since too many were under way." if unsent else "All were sent.",
     )
     yield Table("Overload", _COLUMNS, tuple(_row(each, queue) for each in rounds), note)
 
 
-def _queue(url: str) -> int:
+def queue_size(url: str, model: str) -> int:
     """How many requests may wait for the network."""
     with ModelServer(url) as server:
-        config = server.config(zoo.find(MODEL).network_name)
+        config = server.config(zoo.find(model).network_name)
     return int(config["dynamic_batching"]["default_queue_policy"]["max_queue_size"])
 
 
 def _round(sender: Sender, factor: float, capacity: float, unloaded_ms: float) -> _Round:
     sending = sender.send(factor * capacity, DURATION_S)
-    recovered_ms = _recovered_ms(sender, _RECOVERED * unloaded_ms)
-    return _Round(factor, sending.wait(), recovered_ms)
+    after_ms = recovered_ms(sender, RECOVERED * unloaded_ms)
+    return _Round(factor, sending.wait(), after_ms)
 
 
-def _recovered_ms(sender: Sender, bound_ms: float) -> float:
+def recovered_ms(sender: Sender, bound_ms: float) -> float:
     """Milliseconds from now until requests are answered as soon as without load; infinite if they never are."""
     begin_s, since_s, fast = time.perf_counter(), 0.0, 0
     while time.perf_counter() - begin_s < _RECOVERY_LIMIT_S:

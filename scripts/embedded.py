@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,7 +45,8 @@ class EmbeddedServer:
     HTTP has no TLS. `http_address` and `metrics_address` are `address` unless they are given. `log` is given each line
     that it prints. The backends, out of the folder `backends`, run inside tritonserver; with `isolated`, or where that
     can't be had (no compiler), each instance is a process, as in Triton's Python backend, which takes a small network
-    a quarter more time. ServerError, with the server's own message, if it isn't ready within `start_timeout_s` seconds.
+    a quarter more time. `environment` is added to its environment variables. ServerError, with the server's own message,
+    if it isn't ready within `start_timeout_s` seconds.
 
         with EmbeddedServer(["EfficientNetB0"]) as server:
             Classifier(server.url, "EfficientNetB0")
@@ -63,6 +64,7 @@ class EmbeddedServer:
     asks_http: bool = False
     isolated: bool = False
     backends: Path = BACKENDS
+    environment: Mapping[str, str] = field(default_factory=dict)
     start_timeout_s: float = 300.0
     exit_timeout_s: int = 10
     log: Callable[[str], None] = lambda line: None
@@ -89,7 +91,7 @@ class EmbeddedServer:
             (folder / "models").symlink_to(self.repository.resolve(), target_is_directory=True)
             self._make_backends(folder)
             self.ports = self.ports.chosen(self.address, self.http_address, self.metrics_address)
-            self._process = processes.start(self._command(folder), _environment())
+            self._process = processes.start(self._command(folder), _environment() | dict(self.environment))
             stack.callback(self._terminate)
             self._reader = threading.Thread(target=self._read, daemon=True)
             self._reader.start()

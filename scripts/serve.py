@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import time
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import click
 
 from backends.openvino.bfloat16 import cpu_flags
-from scripts import nvidia
+from scripts import nvidia, stubs
 from scripts.access import Access, access_options
 from scripts.arguments import repository_option
 from scripts.embedded import EmbeddedServer
@@ -22,7 +23,8 @@ from scripts.repository import check_cpu, check_known, check_profile, check_serv
 from scripts.tritonserver import EXIT_TIMEOUT_S, Serving
 from tritonclas.cli import example
 
-_POLL_S = 0.2
+#: Between looks at the backends' processes: each look reads all of the machine's.
+_LOOK_S = 1.0
 
 port = click.IntRange(0, 65535)
 EPILOG = example("python -m scripts.serve EfficientNetB0 --grpc-port 8001 -- --log-verbose=1")
@@ -154,10 +156,18 @@ def _cache(mib: int | None) -> list[str]:
 
 
 def wait_for_end(server: EmbeddedServer) -> None:
-    """Return never; Ctrl-C ends it, and ServerError if the server ends by itself."""
+    """Return never; Ctrl-C ends it, and ServerError if the server or one of its backends' processes ends by itself.
+
+    Then all of it ends, for whoever started this command to start it again.
+    """
+    watch = stubs.Watch(server.process.pid)
     try:
         while server.process.poll() is None:
-            time.sleep(_POLL_S)
+            if watch.dead():
+                server.process.kill()  # told to end, it would wait for what the dead one had to do, until it gives up
+                raise ServerError("a backend's process has died, and Triton doesn't start it again; start this anew")
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.process.wait(_LOOK_S)
     except (KeyboardInterrupt, Terminated):
         click.echo("stopping", err=True)
         return

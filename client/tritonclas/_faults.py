@@ -40,10 +40,12 @@ _BY_MESSAGE: tuple[tuple[str, str, Kind], ...] = (
     ("NOT_FOUND", "has no available versions", errors.ModelNotReady),
     ("UNAVAILABLE", "is not at ready state", errors.ModelNotReady),
     ("CANCELLED", CLOSED, errors.InvalidRequest),
+    ("INTERNAL", "Stub process", errors.ServerUnavailable),  # of a backend's instance; it has died
     ("INTERNAL", "failed to poll from model repository", errors.ModelNotFound),
 )
 
 _HINTS: tuple[tuple[str, str], ...] = (
+    ("Stub process", "the process of one of its backends has died; restart the server"),
     ("Connection refused", "no server listens there (connection refused)"),
     ("http1.x server", "an HTTP server answers there; give Triton's gRPC port (8001 unless told otherwise)"),
     ("DNS resolution failed", "the host name can't be resolved"),

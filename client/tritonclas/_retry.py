@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from tritonclas.errors import ModelNotReady, ServerUnavailable, TritonClasError
+from tritonclas._arguments import DNS
+from tritonclas.errors import InvalidRequest, ModelNotReady, ServerUnavailable, TritonClasError
 
 #: How often a request is sent again unless the caller says otherwise, and how often it may be.
 USUAL_RETRIES: Final = 3
@@ -26,6 +27,18 @@ _LONGEST_PAUSE_S: Final = 2.0
 #: after that: so many more requests an outage may make of it. Others wait for their turn.
 AT_ONCE: Final = 100
 PER_SECOND: Final = 10.0
+
+
+def limit_for(url: str | Sequence[str], retries: int) -> int:
+    """How often a request is sent again; InvalidRequest if that makes no sense.
+
+    To several servers twice as often: one that is told to end answers that it has no models until its last second is
+    over, and gRPC, which still finds it there, gives it its share of the requests that are sent again.
+    """
+    if not 0 <= retries <= MAX_RETRIES:
+        raise InvalidRequest(f"retries is {retries}; it must be from 0 to {MAX_RETRIES}")
+    one = not url.startswith(DNS) if isinstance(url, str) else len(set(url)) == 1
+    return retries if one else 2 * retries
 
 
 class Retries:

@@ -15,7 +15,7 @@ from tritonclas import _core, _messages
 from tritonclas._arguments import check_counts
 from tritonclas._exchange import Call, Exchange, Prepare
 from tritonclas._labels import names_of
-from tritonclas._retry import MAX_RETRIES, Retries
+from tritonclas._retry import Retries
 from tritonclas._route import ModelFacts, Route, client_side, model_facts, ready_made, server_side
 from tritonclas._same_machine import SameMachine
 from tritonclas._tracing import call_span
@@ -35,8 +35,6 @@ def session(model: str, preprocess: Place, retries: int, *, labels: Labels, shar
     """What a client is asked for; InvalidRequest if it makes no sense."""
     if preprocess not in ("server", "client", "none"):
         raise InvalidRequest(f"preprocess is {preprocess!r}; it must be 'server', 'client' or 'none'")
-    if not 0 <= retries <= MAX_RETRIES:
-        raise InvalidRequest(f"retries is {retries}; it must be from 0 to {MAX_RETRIES}")
     return Session(model, preprocess, Retries(retries), names_of(labels), SameMachine() if shared_memory else None)
 
 

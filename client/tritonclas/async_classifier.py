@@ -18,7 +18,7 @@ from tritonclas._arguments import check_counts, check_one, check_several, checke
 from tritonclas._async_transport import AsyncTransport
 from tritonclas._client import DEFAULT_TIMEOUT_S, LAST_CALL_S, AsyncClient
 from tritonclas._exchange import Call, Exchange
-from tritonclas._retry import USUAL_RETRIES
+from tritonclas._retry import USUAL_RETRIES, limit_for
 from tritonclas._security import Tls
 from tritonclas._session import session
 from tritonclas.errors import ImageRejected
@@ -57,7 +57,8 @@ class AsyncClassifier(AsyncClient):
         transport: AsyncTransport | None = None,
     ) -> None:
         self.model = checked_name(model, version)
-        self._session = session(self.model, preprocess, retries, labels=labels, shared_memory=shared_memory)
+        limit = limit_for(url, retries)
+        self._session = session(self.model, preprocess, limit, labels=labels, shared_memory=shared_memory)
         super().__init__(url, timeout_s, tls, headers, transport, compression=compression)
         if shared_memory:
             check_one(url)

@@ -18,7 +18,7 @@ from tritonclas import _core
 from tritonclas._arguments import check_counts, check_one, check_several, checked_name
 from tritonclas._client import DEFAULT_TIMEOUT_S, LAST_CALL_S, Client
 from tritonclas._exchange import Call, Exchange
-from tritonclas._retry import USUAL_RETRIES
+from tritonclas._retry import USUAL_RETRIES, limit_for
 from tritonclas._security import Tls
 from tritonclas._session import session
 from tritonclas._transport import Transport, UnderWay
@@ -44,7 +44,8 @@ class Classifier(Client):
     that the network takes, and are sent as they are.
 
     `timeout_s` is the total time in seconds that a call may take. Within it, a request that nobody answered is sent
-    again, at most `retries` times and after a random pause; one that an overloaded server refused is not.
+    again, at most `retries` times (with several endpoints twice as often) and after a random pause; one that an
+    overloaded server refused is not.
 
     `labels` are names of the classes, where the server has none or others: one for each class, or a file with one a
     line.
@@ -81,7 +82,8 @@ class Classifier(Client):
         transport: Transport | None = None,
     ) -> None:
         self.model = checked_name(model, version)
-        self._session = session(self.model, preprocess, retries, labels=labels, shared_memory=shared_memory)
+        limit = limit_for(url, retries)
+        self._session = session(self.model, preprocess, limit, labels=labels, shared_memory=shared_memory)
         super().__init__(url, timeout_s, tls, headers, transport, compression=compression)
         if shared_memory:
             check_one(url)

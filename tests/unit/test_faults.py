@@ -27,11 +27,13 @@ MESSAGES = [
     ("RESOURCE_EXHAUSTED", "Received message larger than max", errors.InvalidRequest),
     ("UNAUTHENTICATED", "no token", errors.AccessDenied),
     ("PERMISSION_DENIED", "not you", errors.AccessDenied),
+    ("INTERNAL", "in ensemble 'X', Stub process 'X_net_0_0' is not healthy.", errors.ServerUnavailable),
     ("INTERNAL", "CUDA out of memory", errors.ServerError),
     ("UNKNOWN", "Exceeds maximum queue size", errors.ServerError),
 ]
 
 HINTS = [
+    ("in ensemble 'X', Stub process 'X_net_0_0' is not healthy.", "restart the server"),
     ("failed to connect to all addresses; last error: ipv4:1.2.3.4:8001: Connection refused", "no server listens"),
     ("Trying to connect an http1.x server (HTTP status 400)", "gRPC port"),
     ("DNS resolution failed for host:8001: C-ares status", "host name"),

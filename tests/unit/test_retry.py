@@ -11,7 +11,7 @@ from tests.unit.test_core import URL, World
 from tritonclas import errors
 from tritonclas._exchange import Call, Deadline, Exchange, Rpc, RpcFault
 from tritonclas._faults import CLOSED
-from tritonclas._retry import Retries
+from tritonclas._retry import Retries, limit_for
 from tritonclas.errors import TritonClasError
 
 LOST = RpcFault("UNAVAILABLE", "Socket closed")
@@ -121,3 +121,12 @@ def test_a_retry_that_would_come_too_late_takes_nobodys_place() -> None:
 
 def test_a_thousandth_retry_has_a_pause_too() -> None:
     assert Retries(1000, lambda: 1.0).pause_s(errors.ServerUnavailable, 1000, 9.0) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("url", "limit"),
+    [("a:8001", 3), (["a:8001"], 3), (["a:8001", "a:8001"], 3), (["a:8001", "b:8001"], 6), ("dns:///a:8001", 6)],
+)
+def test_among_several_servers_one_may_be_about_to_end(url: str | list[str], limit: int) -> None:
+    assert limit_for(url, 3) == limit
+    assert limit_for(url, 0) == 0

@@ -53,6 +53,17 @@ def test_a_server_that_isnt_there_gets_nothing(
     assert asked(services) == [20, 0, 0]
 
 
+@pytest.mark.parametrize(("several", "attempts"), [(False, 2), (True, 3)])
+def test_to_several_servers_a_request_is_sent_again_twice_as_often(
+    nobody: str, connect: Connect, several: bool, attempts: int
+) -> None:
+    other = nobody.replace("127.0.0.1", "127.0.0.2")
+    classifier = connect([nobody, other] if several else nobody, retries=1)
+    with pytest.raises(ServerUnavailable) as failed:
+        classifier.classify(image(1))
+    assert failed.value.attempts == attempts
+
+
 def test_a_server_that_goes_is_left_out(connect: Connect) -> None:
     stays, goes = Service(), Service()
     with serving(stays) as one:
