@@ -45,8 +45,8 @@ class EmbeddedServer:
     HTTP has no TLS. `http_address` and `metrics_address` are `address` unless they are given. `log` is given each line
     that it prints. The backends, out of the folder `backends`, run inside tritonserver; with `isolated`, or where that
     can't be had (no compiler), each instance is a process, as in Triton's Python backend, which takes a small network
-    a quarter more time. `environment` is added to its environment variables. ServerError, with the server's own message,
-    if it isn't ready within `start_timeout_s` seconds.
+    a quarter more time. `environment` is added to its environment variables. ServerError, with the server's own
+    message, if it isn't ready within `start_timeout_s` seconds.
 
         with EmbeddedServer(["EfficientNetB0"]) as server:
             Classifier(server.url, "EfficientNetB0")
