@@ -13,6 +13,8 @@ import click
 import psutil
 
 from scripts.errors import ServerError
+from scripts.health import live_over_http
+from scripts.ports import LOOPBACK
 from tritonclas.cli import example
 
 #: Names of processes as Linux keeps them, 15 characters.
@@ -20,14 +22,18 @@ STUB, SERVER = "triton_python_b", "tritonserver"
 
 #: An unloaded model's were seen to stay for 0.8 s on a busy machine.
 _SURE_S = 3.0
+_LIVE_S = 4.0
 
 
-@click.command(epilog=example("python -m scripts.stubs"))
-def main() -> None:
+@click.command(epilog=example("python -m scripts.stubs --http-port 8000"))
+@click.option("--http-port", type=click.IntRange(1, 65535), help="Where Triton must also say that it is live.")
+def main(http_port: int | None) -> None:
     """Exit with status 1 if a backend's process of a tritonserver on this machine, or in this container, has died.
 
     A liveness probe for a tritonserver that runs without scripts.serve, which looks by itself.
     """
+    if http_port and not live_over_http(LOOPBACK, http_port, _LIVE_S):
+        raise ServerError(f"Triton doesn't answer at port {http_port} within {_LIVE_S:g} s; restart it")
     watches = [Watch(process.pid) for process in psutil.process_iter() if _is(process, SERVER)]
     if not watches:
         raise ServerError("no tritonserver runs here")

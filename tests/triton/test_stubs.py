@@ -43,7 +43,7 @@ def test_triton_hands_requests_to_a_dead_process_and_the_probe_sees_it(
         assert {type(error) for error in errors} == {ServerUnavailable}
         with Classifier(server.url, REAL) as patient:
             assert {patient.classify(CAT).top.name for _ in range(3)} == {"tiger cat"}
-        probed = run("-m", "scripts.stubs")
+        probed = run("-m", "scripts.stubs", "--http-port", server.ports.http)
         assert probed.returncode == 1
         assert "processes have died; Triton doesn't start them again" in probed.stderr
         server.process.kill()  # told to end, it would wait for the dead one
@@ -70,4 +70,10 @@ def test_the_command_ends_for_its_supervisor(repository: Path) -> None:
 def test_the_probe_looks_for_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stubs, "SERVER", "no such server")
     with pytest.raises(stubs.ServerError, match="no tritonserver runs here"):
-        stubs.main.callback()  # type: ignore[misc]
+        stubs.main.callback(None)  # type: ignore[misc]
+
+
+def test_the_probe_asks_triton_too(server: EmbeddedServer) -> None:
+    assert run("-m", "scripts.stubs", "--http-port", server.ports.http).returncode == 0
+    nobody = run("-m", "scripts.stubs", "--http-port", 1)
+    assert (nobody.returncode, nobody.stderr) == (1, "Error: Triton doesn't answer at port 1 within 4 s; restart it\n")

@@ -87,5 +87,6 @@ def mounts(container: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def probes(container: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """All three."""
-    return (container[f"{which}Probe"] for which in ("startup", "readiness", "liveness"))
+    """Those of the three that ask Triton over HTTP."""
+    every = (container[f"{which}Probe"] for which in ("startup", "readiness", "liveness"))
+    return (probe for probe in every if "httpGet" in probe)

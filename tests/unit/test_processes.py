@@ -13,9 +13,10 @@ import pytest
 from scripts.processes import Terminated, termination_as_interrupt
 
 
-@pytest.fixture
-def ignored_hangup() -> Iterator[None]:
-    previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+@pytest.fixture(autouse=True)
+def hangup() -> Iterator[None]:
+    """As usual, also where the tests are run by nohup."""
+    previous = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, previous)
 
@@ -23,7 +24,7 @@ def ignored_hangup() -> Iterator[None]:
 def killed_by(number: signal.Signals, cleaned: list[bool]) -> None:
     try:
         os.kill(os.getpid(), number)
-        signal.pause()
+        time.sleep(10)
     finally:
         cleaned.append(True)
 
@@ -78,7 +79,8 @@ def test_other_errors_of_destructors_are_reported_as_ever(capfd: pytest.CaptureF
     assert "ValueError: one's own" in capfd.readouterr().err
 
 
-def test_a_hangup_that_nohup_ignores_stays_ignored(ignored_hangup: None) -> None:
+def test_a_hangup_that_nohup_ignores_stays_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     with termination_as_interrupt():
         os.kill(os.getpid(), signal.SIGHUP)
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
