@@ -57,6 +57,7 @@ def test_the_metric_that_pods_are_scaled_by_is_the_time_in_queues(
     assert grown[name] < 0.1 * sum(grown[model] for model in steps)  # the ensemble doesn't count its steps' again
 
 
+@pytest.mark.slow
 def test_tritonserver_ends_connections_as_the_pods_ask_it_to_and_no_call_is_lost(repository: Path, root: Path) -> None:
     """With the pods' options, but for the time: a connection ends after a fifth of a second."""
     words = container("overlays/t4")["args"]

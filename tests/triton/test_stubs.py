@@ -49,6 +49,7 @@ def test_triton_hands_requests_to_a_dead_process_and_the_probe_sees_it(
         server.process.kill()  # told to end, it would wait for the dead one
 
 
+@pytest.mark.slow
 def test_the_processes_of_an_unloaded_model_are_not_taken_for_dead(repository: Path) -> None:
     with EmbeddedServer([REAL], repository, isolated=True) as server, ModelServer(server.url) as control:
         watch = stubs.Watch(server.process.pid)
@@ -59,6 +60,7 @@ def test_the_processes_of_an_unloaded_model_are_not_taken_for_dead(repository: P
         wait_for(lambda: not watch.look(), 3)
 
 
+@pytest.mark.slow
 def test_the_command_ends_for_its_supervisor(repository: Path) -> None:
     with started(*SERVE, REAL, "--repository", repository, "--isolated", *FREE_PORTS) as process:
         read_until(process, "ready: gRPC")

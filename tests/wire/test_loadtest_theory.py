@@ -63,6 +63,10 @@ def thrice(test):
     return tried
 
 
+def slow(*values: object) -> object:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 def close(value: float, theory: float) -> None:
     assert theory * 0.9 <= value <= theory * 1.1 + ADDED_MS
 
@@ -70,8 +74,8 @@ def close(value: float, theory: float) -> None:
 @pytest.mark.parametrize(
     ("capacity", "users_each", "distribution"),
     [
-        *((1, 1, "constant"), (2, 1, "constant"), (8, 1, "constant")),
-        *((1, 3, "constant"), (2, 3, "normal"), (8, 2, "constant"), (8, 3, "normal")),
+        *((1, 1, "constant"), slow(2, 1, "constant"), slow(8, 1, "constant")),
+        *(slow(1, 3, "constant"), (2, 3, "normal"), slow(8, 2, "constant"), (8, 3, "normal")),
     ],
 )
 @thrice
@@ -93,7 +97,7 @@ def test_a_closed_loop_gets_what_the_servers_can_do_and_waits_by_littles_law(fle
 
 @pytest.mark.parametrize(
     ("capacity", "rate_per_s", "distribution"),
-    [(1, 30.0, "constant"), (1, 25.0, "exponential"), (2, 70.0, "exponential"), (8, 120.0, "constant")],
+    [slow(1, 30.0, "constant"), (1, 25.0, "exponential"), (2, 70.0, "exponential"), slow(8, 120.0, "constant")],
 )
 @thrice
 def test_an_open_loop_queues_as_theory_says(two_processes, capacity, rate_per_s, distribution):
