@@ -190,6 +190,7 @@ def test_the_command_line_knows_them(own_server, examples):
     assert {label["name"] for label in answer["labels"]} == set(RESNET.labels)
 
 
+@pytest.mark.slow
 def test_the_load_test_reports_them(own_server, tmp_path):
     names = ",".join(case.name for case in CASES)
     target = ("--url", own_server.url, "--models", names, "--batch-sizes", "1,4", "--users", "1")

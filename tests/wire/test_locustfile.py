@@ -339,7 +339,10 @@ class WebUi:
             return False
 
 
-@pytest.mark.parametrize("processes", [[], ["--processes", "2"]], ids=["one process", "several"])
+@pytest.mark.parametrize(
+    "processes",
+    [pytest.param([], id="one process"), pytest.param(["--processes", "2"], id="several", marks=pytest.mark.slow)],
+)
 def test_the_web_ui_changes_what_is_sent_and_shows_the_figures(processes):
     servicer, port = SlowServicer(0.05), free_port()
     words = [*PROGRAM, "--web-host", "127.0.0.1", "--web-port", str(port), *own_ports(), *processes]
