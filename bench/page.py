@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from bench.comparison import Comparison
+from bench.setting import is_same, setting
 from bench.table import Table
-from loadtest.device import processor
 from scripts.files import write_whole
 
 _PACKAGES = (
@@ -175,11 +171,7 @@ Files are in the machine's cache, as after a first start.
 
 def header() -> dict[str, str]:
     """What this is measured on, with, and when."""
-    return {
-        "machine": f"{processor()}, {os.cpu_count()} cores; {platform.system()}, Python {platform.python_version()}",
-        "versions": ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES),
-        "date": datetime.now(timezone.utc).date().isoformat(),
-    }
+    return setting(_PACKAGES)
 
 
 Part = Sequence[Comparison | Table]
@@ -202,12 +194,11 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, list[Comparison | Table]
 
 def kept(folder: Path) -> dict[str, list[Comparison | Table]]:
     """The parts that are there already, of the same machine and versions; a page of others begins anew."""
-    path, head = folder / "benchmarks.json", header()
+    path = folder / "benchmarks.json"
     if not path.is_file():
         return {}
     before, parts = read(path)
-    same = all(before.get(name) == head[name] for name in ("machine", "versions"))
-    return parts if same else {}
+    return parts if is_same(before, header()) else {}
 
 
 def _read(each: dict[str, Any]) -> Comparison | Table:

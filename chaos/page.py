@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bench.setting import is_same, setting
 from bench.table import figure
 from chaos.trial import Promise, Trial
-from loadtest.device import processor
 from scripts.files import write_whole
 
 _PACKAGES = ("tritonclas", "tritonclient", "grpcio", "nvidia-pytriton", "onnxruntime", "opencv-python-headless")
@@ -60,11 +56,7 @@ _LEFT_TO_YOU = """\
 
 def header() -> dict[str, str]:
     """What this was seen on, with, and when."""
-    return {
-        "machine": f"{processor()}, {os.cpu_count()} cores; {platform.system()}, Python {platform.python_version()}",
-        "versions": ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES),
-        "date": datetime.now(timezone.utc).date().isoformat(),
-    }
+    return setting(_PACKAGES)
 
 
 #: A fault's trials, or why it can't be provoked on this machine.
@@ -88,11 +80,11 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Part]]:
 
 def kept(folder: Path) -> dict[str, Part]:
     """The faults that are there already, of the same machine and versions; a page of others begins anew."""
-    path, head = folder / "reliability.json", header()
+    path = folder / "reliability.json"
     if not path.is_file():
         return {}
     before, found = read(path)
-    return found if all(before.get(name) == head[name] for name in ("machine", "versions")) else {}
+    return found if is_same(before, header()) else {}
 
 
 def _trial(data: dict[str, Any]) -> Trial:
