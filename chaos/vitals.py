@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import statistics
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import psutil
 
-from scripts.zoo.memory import tree
+from scripts.zoo.memory import looking, tree
 
 
 @dataclass(frozen=True)
@@ -41,19 +40,8 @@ def vitals(pid: int, *, alone: bool = False) -> Vitals:
 def watched(pid: int, every_s: float, *, alone: bool = False) -> Iterator[list[Vitals]]:
     """The list that is filled until the `with` block ends."""
     found: list[Vitals] = []
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(every_s):
-            found.append(vitals(pid, alone=alone))
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
+    with looking(lambda: found.append(vitals(pid, alone=alone)), every_s):
         yield found
-    finally:
-        over.set()
-        watcher.join()
 
 
 def growth_per_min(seen: Sequence[Vitals]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import psutil
@@ -27,16 +27,27 @@ def peak_memory(pid: int) -> Iterator[Peak]:
     Pages that they share count for each of them, so it is an upper bound.
     """
     peak = Peak()
+
+    def look() -> None:
+        peak.nbytes = max(peak.nbytes, resident(pid))
+
+    with looking(look, _INTERVAL_S):
+        yield peak
+
+
+@contextlib.contextmanager
+def looking(look: Callable[[], None], every_s: float) -> Iterator[None]:
+    """Look again and again, in a thread, until the `with` block ends."""
     done = threading.Event()
 
     def watch() -> None:
-        while not done.wait(_INTERVAL_S):
-            peak.nbytes = max(peak.nbytes, resident(pid))
+        while not done.wait(every_s):
+            look()
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        yield peak
+        yield
     finally:
         done.set()
         watcher.join()
