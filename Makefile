@@ -59,14 +59,14 @@ lock:  ## Resolve the locked versions anew, also the images' (needs uv)
 SERVICE := pypi
 AUDITED := requirements.lock $(wildcard deploy/requirements-*.txt) deploy/locust/requirements.txt
 
-audit:  ## Look every locked package up among known vulnerabilities (needs pip-audit, and pypi.org or SERVICE=osv)
+audit:  ## Look every locked package up among known vulnerabilities (needs pip-audit, and PyPI or SERVICE=osv)
 	@command -v pip-audit >/dev/null || { echo "Error: pip-audit is needed: pipx install pip-audit" >&2; exit 1; }
 	@for file in $(AUDITED); do \
 		echo "$$file"; \
 		pip-audit --strict --disable-pip --require-hashes --progress-spinner off --vulnerability-service $(SERVICE) \
 			--requirement $$file 2> >(tail -n 1 >&2) && continue; \
-		echo "Error: $$file has a package with a known vulnerability, or $(SERVICE) can't be asked (pypi.org; SERVICE=osv:" \
-			"api.osv.dev); it is said above" >&2; exit 1; \
+		echo "Error: $$file has a package with a known vulnerability, or $(SERVICE) can't be asked (PyPI itself; SERVICE=osv:" \
+			"OSV); it is said above" >&2; exit 1; \
 	done
 
 clean:  ## Remove what was installed and built; weights stay
