@@ -40,6 +40,7 @@ _COLUMNS = (
     "bound",
     "refused: p50, ms",
     "p99",
+    "decoded in vain",
     "recovered after, ms",
     "sender's CPU",
 )
@@ -47,7 +48,8 @@ _NOTE = """\
 {model}, one JPEG of 500x375 a request, at random times for {seconds:g} s, through gRPC, from the server's own {cores}
 cores. Capacity: {capacity} images/s, what {clients} clients reach who wait for their answers. Without load the p50 is
 {unloaded} ms. Times count from when a request was due. The bound is what a full queue of {queue} takes at the rate that
-was answered; there is one before the preprocessing and one before the network. Recovered: when, after the last request
+was answered; there is one before the preprocessing and one before the network. In vain: pictures that were decoded, and
+refused afterwards. Recovered: when, after the last request
 of the load, the first of {in_a_row} in a row was sent that took at most {recovered:g} times the unloaded p50.
 {unsent} 99 % were sent within {late} ms of when they were due."""
 
@@ -56,6 +58,7 @@ of the load, the first of {in_a_row} in a row was sent that took at most {recove
 class _Round:
     factor: float
     outcome: Outcome
+    in_vain: int
     recovered_ms: float
 
 
@@ -67,7 +70,7 @@ def overload() -> Iterator[Table]:
         capacity = prepared.pictures(server.ports.http, MODEL, [image]).pace(clients, CAPACITY).per_s
         unloaded_ms = statistics.median(sender.ask()[1] for _ in range(UNLOADED_REQUESTS))
         queue = queue_size(server.url, MODEL)
-        rounds = [_round(sender, factor, capacity, unloaded_ms) for factor in FACTORS]
+        rounds = [_round(server.url, sender, factor, capacity, unloaded_ms) for factor in FACTORS]
     unsent = sum(each.outcome.unsent for each in rounds)
     (late_ms,) = percentiles([late_ms for each in rounds for late_ms in each.outcome.late_ms], (99,))
     note = _NOTE.format(
@@ -93,10 +96,20 @@ def queue_size(url: str, model: str) -> int:
     return int(config["dynamic_batching"]["default_queue_policy"]["max_queue_size"])
 
 
-def _round(sender: Sender, factor: float, capacity: float, unloaded_ms: float) -> _Round:
+def decoded_in_vain(url: str, model: str) -> int:
+    """How many pictures have been preprocessed up to now that the network didn't take."""
+    served = zoo.find(model)
+    with ModelServer(url) as server:
+        successes = {each.name: each.successes for each in server.statistics()}
+    return successes[served.preprocess_name] - successes[served.network_name]
+
+
+def _round(url: str, sender: Sender, factor: float, capacity: float, unloaded_ms: float) -> _Round:
+    before = decoded_in_vain(url, MODEL)
     sending = sender.send(factor * capacity, DURATION_S)
     after_ms = recovered_ms(sender, RECOVERED * unloaded_ms)
-    return _Round(factor, sending.wait(), after_ms)
+    outcome = sending.wait()
+    return _Round(factor, outcome, decoded_in_vain(url, MODEL) - before, after_ms)
 
 
 def recovered_ms(sender: Sender, bound_ms: float) -> float:
@@ -129,6 +142,7 @@ def _row(each: _Round, queue: int) -> tuple[str, ...]:
         *_percentiles(answered),
         figure(1000 * queue / answered_per_s) if answered else "",
         *_percentiles(refused),
+        f"{each.in_vain:,}",
         figure(each.recovered_ms),
         f"{outcome.cpu:.0%}",
     )

@@ -26,6 +26,9 @@ _POOL = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "picture")
 class TritonPythonModel:
     """One instance; those in one process share its threads, one for each core."""
 
+    #: Inside tritonserver, no picture is begun while a network has pictures in hand that no core is free for.
+    GIVES_WAY = True
+
     def initialize(self, args: dict[str, str]) -> None:
         config = json.loads(args["model_config"])
         parameters = {key: parameter["string_value"] for key, parameter in config["parameters"].items()}

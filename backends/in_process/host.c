@@ -17,6 +17,7 @@
 #include "errors.h"
 #include "interpreter.h"
 #include "tensors.h"
+#include "turns.h"
 #include "workers.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -24,6 +25,8 @@
 typedef struct {
     PyObject *create, *execute, *finalize; /* out of triton_python_backend_utils.py */
     PyObject* model_class;                 /* out of the backend's model.py */
+    bool gives_way;                        /* whether the class says so */
+    Turns* turns;
 } Backend;
 
 typedef struct {
@@ -56,7 +59,9 @@ static TRITONSERVER_Error* load_backend(Backend* backend, const char* folder, co
     backend->finalize = PyObject_GetAttrString(utils, "finalize");
     backend->model_class = PyObject_CallMethod(utils, "load", "ss", folder, name);
     Py_DECREF(utils);
-    return backend->create && backend->execute && backend->finalize && backend->model_class ? NULL : python_error();
+    if (backend->model_class != NULL) backend->gives_way = PyObject_HasAttrString(backend->model_class, "GIVES_WAY");
+    backend->turns = turns_shared();
+    return backend->turns && backend->create && backend->execute && backend->finalize && backend->model_class ? NULL : python_error();
 }
 
 EXPORT TRITONSERVER_Error* TRITONBACKEND_Initialize(TRITONBACKEND_Backend* handle)
@@ -83,9 +88,13 @@ EXPORT TRITONSERVER_Error* TRITONBACKEND_Initialize(TRITONBACKEND_Backend* handl
 
 EXPORT TRITONSERVER_Error* TRITONBACKEND_ModelInitialize(TRITONBACKEND_Model* model)
 {
+    TRITONBACKEND_Backend* handle;
+    Backend* backend;
+    TRY(TRITONBACKEND_ModelBackend(model, &handle));
+    TRY(TRITONBACKEND_BackendState(handle, (void**)&backend));
     cpu_set_t cores;
     int count = sched_getaffinity(0, sizeof cores, &cores) == 0 ? CPU_COUNT(&cores) : 1;
-    Workers* workers = workers_start(count);
+    Workers* workers = workers_start(count, backend->turns, backend->gives_way);
     if (workers == NULL) return FAIL("threads can't be started");
     return TRITONBACKEND_ModelSetState(model, workers);
 }
@@ -162,7 +171,7 @@ EXPORT TRITONSERVER_Error* TRITONBACKEND_ModelInstanceFinalize(TRITONBACKEND_Mod
 static void answer(Job job)
 {
     Instance* instance = job.instance;
-    uint64_t batch_size = 1, compute_start_ns = now_ns();
+    uint64_t batch_size = 1, exec_start_ns = now_ns(), compute_start_ns = exec_start_ns;
     TRITONBACKEND_Response* response = NULL;
     TRITONSERVER_Error* error = NULL;
     PyObject* inputs = inputs_of(job.request, &batch_size, &error);
@@ -186,9 +195,9 @@ static void answer(Job job)
     log_and_delete(failed);
     uint64_t exec_end_ns = now_ns();
     log_and_delete(TRITONBACKEND_ModelInstanceReportStatistics(
-        instance->handle, job.request, success, job.exec_start_ns, compute_start_ns, compute_end_ns, exec_end_ns));
+        instance->handle, job.request, success, exec_start_ns, compute_start_ns, compute_end_ns, exec_end_ns));
     log_and_delete(TRITONBACKEND_ModelInstanceReportBatchStatistics(
-        instance->handle, batch_size, job.exec_start_ns, compute_start_ns, compute_end_ns, exec_end_ns));
+        instance->handle, batch_size, exec_start_ns, compute_start_ns, compute_end_ns, exec_end_ns));
     log_and_delete(TRITONBACKEND_RequestRelease(job.request, TRITONSERVER_REQUEST_RELEASE_ALL));
     PyEval_RestoreThread(python);
 }
@@ -199,7 +208,7 @@ EXPORT TRITONSERVER_Error* TRITONBACKEND_ModelInstanceExecute(
     Instance* instance;
     TRY(TRITONBACKEND_ModelInstanceState(handle, (void**)&instance));
     for (uint32_t index = 0; index < count; index++) {
-        workers_do(instance->workers, (Job){answer, instance, requests[index], now_ns()});
+        workers_do(instance->workers, (Job){answer, instance, requests[index]});
     }
     return NULL;
 }

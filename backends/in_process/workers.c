@@ -12,11 +12,23 @@ struct Workers {
     pthread_cond_t taken;  /* a job was begun: there is room for another */
     Job* jobs;             /* given, not yet begun: a ring of one more than there are workers */
     int count, first, waiting, idle;
-    bool end;
+    int blocked;           /* who have a job to give, and no room for it */
+    bool end, crowded;
+    Turns* turns;
+    bool give_way;
     pthread_t* threads;
 };
 
 static int ring(const Workers* workers) { return workers->count + 1; }
+
+/* Says so, once, where there is more in hand than workers to do it, or no longer; the lock must be held. */
+static void tell(Workers* workers)
+{
+    bool crowded = workers->waiting + workers->blocked > workers->idle;
+    if (workers->give_way || crowded == workers->crowded) return;
+    workers->crowded = crowded;
+    turns_crowded(workers->turns, crowded);
+}
 
 static bool next_job(Workers* workers, Job* job)
 {
@@ -30,6 +42,7 @@ static bool next_job(Workers* workers, Job* job)
         pthread_cond_signal(&workers->taken);
         workers->waiting--;
         workers->idle--;
+        tell(workers);
     }
     pthread_mutex_unlock(&workers->lock);
     return found;
@@ -37,10 +50,12 @@ static bool next_job(Workers* workers, Job* job)
 
 static void* work(void* argument)
 {
+    const Workers* workers = argument;
     Job job;
     PyGILState_STATE state = PyGILState_Ensure();
     PyThreadState* python = PyEval_SaveThread();
     while (next_job(argument, &job)) {
+        if (workers->give_way) turns_wait(workers->turns);
         PyEval_RestoreThread(python);
         job.work(job);
         python = PyEval_SaveThread();
@@ -53,17 +68,23 @@ static void* work(void* argument)
 void workers_do(Workers* workers, Job job)
 {
     pthread_mutex_lock(&workers->lock);
+    workers->blocked++;
+    tell(workers);
     while (workers->waiting > workers->idle) pthread_cond_wait(&workers->taken, &workers->lock);
+    workers->blocked--;
     workers->jobs[(workers->first + workers->waiting) % ring(workers)] = job;
     workers->waiting++;
+    tell(workers);
     pthread_cond_signal(&workers->given);
     pthread_mutex_unlock(&workers->lock);
 }
 
-Workers* workers_start(int count)
+Workers* workers_start(int count, Turns* turns, bool give_way)
 {
     Workers* workers = calloc(1, sizeof *workers);
     if (workers == NULL) return NULL;
+    workers->turns = turns;
+    workers->give_way = give_way;
     pthread_mutex_init(&workers->lock, NULL);
     pthread_cond_init(&workers->given, NULL);
     pthread_cond_init(&workers->taken, NULL);

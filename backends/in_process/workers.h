@@ -2,7 +2,9 @@
 #ifndef TRITONCLAS_WORKERS_H
 #define TRITONCLAS_WORKERS_H
 
-#include <stdint.h>
+#include <stdbool.h>
+
+#include "turns.h"
 
 typedef struct Workers Workers;
 
@@ -10,11 +12,11 @@ typedef struct Job {
     void (*work)(struct Job);
     void* instance;
     void* request;
-    uint64_t exec_start_ns;
 } Job;
 
-/* NULL if the threads can't be started. */
-Workers* workers_start(int count);
+/* NULL if the threads can't be started. Those that give way begin no job while others who share their turns have more
+ * in hand than workers. */
+Workers* workers_start(int count, Turns* turns, bool give_way);
 
 /* Hands a job to an idle worker, or to the first that will be; waits where another job does so already. */
 void workers_do(Workers* workers, Job job);

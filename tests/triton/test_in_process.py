@@ -88,7 +88,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     backend = folder / "backends" / "obedient"
     backend.mkdir(parents=True)
     (backend / "model.py").write_text(textwrap.dedent(MODEL))
-    for name, config in {"good": _config(), "bad": _config(broken=1)}.items():
+    polite = folder / "backends" / "polite"
+    polite.mkdir()
+    (polite / "model.py").write_text(textwrap.dedent(MODEL) + "    GIVES_WAY = True\n")
+    configs = {"good": _config(), "bad": _config(broken=1), "polite": _config().replace("obedient", "polite")}
+    for name, config in configs.items():
         (folder / "models" / name / "1").mkdir(parents=True)
         (folder / "models" / name / "config.pbtxt").write_text(config)
     return folder
@@ -97,7 +101,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(folder: Path) -> Iterator[Any]:
     with (
-        EmbeddedServer(["good"], folder / "models", backends=folder / "backends") as server,
+        EmbeddedServer(["good", "polite"], folder / "models", backends=folder / "backends") as server,
         triton.InferenceServerClient(server.url) as connected,
     ):
         connected.process = psutil.Process(server.process.pid)
@@ -145,17 +149,45 @@ def test_as_many_requests_at_once_as_there_are_cores(client: Any) -> None:
         assert max(pool.map(most_at_once, range(3 * cores))) == cores
 
 
+def test_who_gives_way_waits_for_those_who_have_more_than_the_cores_can_do_but_not_for_long(client: Any) -> None:
+    cores = len(psutil.Process().cpu_affinity() or [1])
+
+    def waited_s(word: str, times: int = 5) -> float:
+        """The shortest time in the queue of so many requests."""
+        return min(_spent_s(client, "polite", word)["queue"] for _ in range(times))
+
+    assert waited_s("alone") < 0.015
+    with ThreadPoolExecutor(2 * cores) as pool:
+        asked = [pool.submit(client.infer, "good", [_word("sleep")]) for _ in range(2 * cores)]
+        time.sleep(0.1)  # half of them are at work
+        assert 0.015 < waited_s("with others") < 0.1
+        for each in asked:
+            each.result()
+
+
 def test_statistics_have_queue_and_computing_time(client: Any) -> None:
-    before = client.get_inference_statistics("good", as_json=True)["model_stats"][0]["inference_stats"]
-    client.infer("good", [_word("sleep")])
+    spent_s = _spent_s(client, "good", "sleep")
+    assert 0.3 <= spent_s["compute_infer"] <= spent_s["success"]
+    assert 0 <= spent_s["queue"] <= spent_s["success"] - spent_s["compute_infer"]
+
+
+def _spent_s(client: Any, model: str, word: str) -> dict[str, float]:
+    """What Triton's statistics gain by a request, in seconds."""
+
+    def statistics() -> Any:
+        return client.get_inference_statistics(model, as_json=True)["model_stats"][0]["inference_stats"]
+
+    def gained(part: str, unit: str) -> int:
+        return int(after[part].get(unit, 0)) - int(before[part].get(unit, 0))
+
+    before = statistics()
+    client.infer(model, [_word(word)])
     for _ in range(50):  # it counts a moment after it has answered
-        after = client.get_inference_statistics("good", as_json=True)["model_stats"][0]["inference_stats"]
-        if int(after["success"]["count"]) > int(before["success"]["count"]):
+        after = statistics()
+        if gained("success", "count"):
             break
         time.sleep(0.02)
-    spent_ns = {key: int(after[key]["ns"]) - int(before[key]["ns"]) for key in ("queue", "compute_infer", "success")}
-    assert 0.3e9 <= spent_ns["compute_infer"] <= spent_ns["success"]
-    assert 0 <= spent_ns["queue"] <= spent_ns["success"] - spent_ns["compute_infer"]
+    return {part: gained(part, "ns") / 1e9 for part in ("queue", "compute_infer", "success")}
 
 
 def test_memory_stays_as_it_is(client: Any) -> None:
