@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import isfinite
 from pathlib import Path
@@ -12,13 +12,14 @@ from typing import Any
 
 import gevent
 
+from loadtest import locust_identity
 from loadtest.crops import crops, preprocessing_of
 from loadtest.errors import LoadTestError
 from loadtest.load import ARRIVALS, Arrivals, Load
 from loadtest.pictures import EXAMPLES, Pictures, read_pictures
 from loadtest.subjects import check_ready
 from loadtest.workload import DEFAULT_TIMEOUT_S, INPUTS, Image, Input, Workload
-from tritonclas import Classifier, ModelServer
+from tritonclas import Classifier, ModelServer, Tls
 from tritonclas.preprocess import Preprocessing
 
 #: The options that the web UI's form has, by the names that its fields have.
@@ -37,6 +38,8 @@ class Choice:
     timeout_s: float
     rate_per_s: float
     arrivals: Arrivals
+    tls: Tls | None
+    headers: Mapping[str, str] = field(repr=False)
 
     @property
     def load(self) -> Load:
@@ -60,6 +63,7 @@ def add_options(parser: Any) -> None:
     add("--rate", type=float, default=0.0, help="Requests a second of each user, answered or not; 0: one at a time")
     add("--arrivals", choices=ARRIVALS, default="constant", help="How a rate's requests are spread over time")
     add("--shape", metavar="FILE", include_in_web_ui=False, help="TOML file that says how many users there are when")
+    locust_identity.add_options(add)
 
 
 def choice(options: Namespace, host: str | None, form: Mapping[str, str] | None = None) -> Choice:
@@ -77,6 +81,8 @@ def choice(options: Namespace, host: str | None, form: Mapping[str, str] | None 
         timeout_s=said["request_timeout"],
         rate_per_s=said["rate"],
         arrivals=said["arrivals"],
+        tls=locust_identity.tls(options),
+        headers=locust_identity.headers(options),
     )
     _check(found)
     return found
@@ -104,14 +110,14 @@ def _check(found: Choice) -> None:
     }
     if reasons := [reason for reason, applies in wrong.items() if applies]:
         raise LoadTestError(reasons[0])
-    Classifier(found.url, found.model).close()  # refuses what can't be an endpoint
+    _classifier(found).close()  # refuses what can't be an endpoint, or identifies nobody
 
 
 def check_model(found: Choice) -> None:
     """Ask the server for the model; LoadTestError or TritonClasError if it can't take these batches."""
-    with ModelServer(found.url) as server:
+    with _server(found) as server:
         check_ready(server, [found.model])
-    with Classifier(found.url, found.model) as classifier:
+    with _classifier(found) as classifier:
         if found.batch_size > (most := classifier.max_batch_size()):
             raise LoadTestError(f"{found.model} takes at most {most} images a request; --batch-size is too large")
 
@@ -122,9 +128,26 @@ def workload(found: Choice) -> Workload:
     check_model(found)
     contents: tuple[Image, ...] = pictures.contents
     if found.input.startswith("pixels"):
-        with ModelServer(found.url) as server:
+        with _server(found) as server:
             contents = _crops(found.images, preprocessing_of(server, found.model))
-    return Workload(found.url, found.model, found.batch_size, contents, found.input, found.timeout_s)
+    return Workload(
+        found.url,
+        found.model,
+        found.batch_size,
+        contents,
+        found.input,
+        found.timeout_s,
+        tls=found.tls,
+        headers=found.headers,
+    )
+
+
+def _server(found: Choice) -> ModelServer:
+    return ModelServer(found.url, tls=found.tls, headers=found.headers)
+
+
+def _classifier(found: Choice) -> Classifier:
+    return Classifier(found.url, found.model, tls=found.tls, headers=found.headers)
 
 
 def _let_others_run() -> None:

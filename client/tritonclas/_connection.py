@@ -69,21 +69,24 @@ def identity_options(command: Command) -> Command:
     return called  # type: ignore[return-value]
 
 
-def _headers(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Callback: NAME=VALUE, or NAME=@FILE, which keeps a secret out of the list of processes."""
-    return tuple(_header(context, parameter, text) for text in given)
-
-
-def _header(context: click.Context, parameter: click.Parameter, text: str) -> tuple[str, str]:
+def header(text: str) -> tuple[str, str]:
+    """NAME=VALUE, or NAME=@FILE, which keeps a secret out of the list of processes; ValueError if it is neither."""
     name, separator, value = text.partition("=")
     if not separator:
-        raise click.BadParameter("give NAME=VALUE, or NAME=@FILE for a value in a file", context, parameter)
+        raise ValueError("give NAME=VALUE, or NAME=@FILE for a value in a file")
     if not value.startswith("@"):
         return name, value
     try:
         return name, Path(value[1:]).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        raise click.BadParameter(f"the file of the header {name} can't be read", context, parameter) from None
+        raise ValueError(f"the file of the header {name} can't be read") from None
+
+
+def _headers(context: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    try:
+        return tuple(map(header, given))
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, parameter) from error
 
 
 _URL = click.option(

@@ -187,6 +187,17 @@ def test_accuracy_and_load_are_measured_there(secured: Running, client: Tls, key
     assert str(client.key) not in kept
 
 
+def test_locust_reaches_it(secured: Running, client: Tls, key: Path, tmp_path: Path) -> None:
+    short = ("--headless", "--only-summary", "--users", 2, "--spawn-rate", 2, "--run-time", "2s")
+    load = ("-m", "locust", "-f", "loadtest/locustfile.py", "--host", secured.url, "--model", REAL, *short)
+    done = run(*load, *words(client), "--header", f"{ADMIN_HEADER}=@{key}", "--csv", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    stranger = run(*load)
+    assert stranger.returncode != 0
+    assert stranger.stderr.count("Error: ") == 1
+    assert "Traceback" not in stranger.stderr
+
+
 def test_without_options_what_others_have_in_memory_stays_theirs(serve: Callable[..., Running]) -> None:
     """On loopback the server obeys whoever is on this machine, but for shared memory."""
     assert serve().open() == set(HTTP) - {"shared-memory"}

@@ -37,6 +37,7 @@ class SlowServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.label = label
         self.refusal = refusal
         self.batches: list[tuple[str, int]] = []
+        self.tenants: set[str] = set()
         self.most_at_a_time = 0
         self.over = threading.Event()
         self._numbers = itertools.count(1)
@@ -73,6 +74,7 @@ class SlowServicer(service_pb2_grpc.GRPCInferenceServiceServicer):
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server keeps no statistics")
 
     def ModelInfer(self, request, context):
+        self.tenants |= {value for key, value in context.invocation_metadata() if key == "tenant"}
         top_k = request.outputs[0].parameters["classification"].int64_param
         if top_k:
             return self._classes(top_k)

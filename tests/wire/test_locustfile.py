@@ -154,6 +154,9 @@ def test_the_sdks_errors_are_reported(tmp_path):
         (["--model", ""], "--model: give it the name of a model on the server"),
         (["--rate", "-1"], "--rate: -1 isn't a rate"),
         (["--request-timeout", "nan"], "--request-timeout: nan isn't a number of seconds"),
+        (["--header", "tenant"], "--header: give NAME=VALUE, or NAME=@FILE"),
+        (["--header", "tenant=@missing"], "--header: the file of the header tenant can't be read"),
+        (["--ca", "missing.pem"], "the TLS ca missing.pem can't be read"),
         (["--shape", "README.md"], "README.md isn't TOML"),
         (["--processes", "2", "--model", "EfficientNetB4"], "EfficientNetB4 is UNAVAILABLE; load it first"),
         (["--processes", "2", "--images", "loadtest"], "loadtest holds no picture that can be read"),
@@ -205,13 +208,16 @@ def test_a_test_that_ends_while_users_still_start_counts_all_requests_and_begins
 
 def test_workers_of_a_master_are_told_what_to_send(tmp_path):
     servicer = SpreadServicer()
+    (tmp_path / "tenant").write_text("secret\n")
     ports = own_ports()
     worker = [*PROGRAM, "--worker", *ports]
     with serving(servicer) as url, started(worker), started(worker):
         options = ["--master", "--expect-workers", "2", "--batch-size", "2", "--csv", str(tmp_path / "run")]
+        options += ["--header", f"tenant=@{tmp_path / 'tenant'}"]
         done = run(arguments(url, *ports, *options, run_time="4s"))
 
     assert done.returncode == 0, done.stderr
+    assert servicer.tenants == {"secret"}
     check_spread(servicer, figure(tmp_path / "run"), batch_size=2)
 
 
