@@ -40,8 +40,7 @@ _LEFT_TO_YOU = """\
   instance fails after a second, and loading the model once more does nothing. `python -m scripts.serve` sees it in a
   few seconds, kills tritonserver and ends with status 1. Told to end in order, tritonserver would wait its whole exit
   timeout for what the dead process had to do; a reload would leave callers without the model too, and may need a key.
-  Where tritonserver runs without `scripts.serve`, as in NVIDIA's container, let the liveness probe run
-  `python -m scripts.stubs`.
+  In NVIDIA's image `serve` is tritonserver's parent and does the same.
 - **A server that is told to end** finishes what it has, and then for up to a second answers new requests that it has no
   models, before it closes its connections. With several endpoints the SDK sends a request again up to twice `retries`
   times, which outlasts that second.

@@ -21,6 +21,7 @@ from scripts.errors import ServerError
 from scripts.in_process import NoHost
 from scripts.ports import LOOPBACK, Ports, reachable
 from scripts.render import REPOSITORY
+from scripts.supervise import SLACK_S
 from scripts.tritonserver import Serving
 from tritonclas import Tls
 
@@ -107,7 +108,7 @@ class EmbeddedServer:
         self._resources.close()
 
     def _terminate(self) -> None:
-        processes.stop(self._process, self.exit_timeout_s + 5)
+        processes.stop(self._process, self.exit_timeout_s + SLACK_S)
         self._reader.join(timeout=5)
 
     def _command(self, folder: Path) -> list[str]:

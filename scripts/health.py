@@ -39,23 +39,14 @@ def ready_over_grpc(url: str, tls: Tls | None, models: Sequence[str]) -> bool:
 
 def ready_over_http(host: str, port: int) -> bool:
     """Whether the server and all that it has loaded answer requests: Triton's health has no TLS there, and no key."""
-    if _says_yes(host, port, "ready", _ANSWER_S):
-        return True
-    time.sleep(_KNOCK_S)
-    return False
-
-
-def live_over_http(host: str, port: int, within_s: float) -> bool:
-    """Whether the server answers at all."""
-    return _says_yes(host, port, "live", within_s)
-
-
-def _says_yes(host: str, port: int, question: str, within_s: float) -> bool:
-    connection = http.client.HTTPConnection(host, port, timeout=within_s)
+    connection = http.client.HTTPConnection(host, port, timeout=_ANSWER_S)
     try:
-        connection.request("GET", f"/v2/health/{question}")
-        return connection.getresponse().status == http.client.OK
+        connection.request("GET", "/v2/health/ready")
+        ready = connection.getresponse().status == http.client.OK
     except (OSError, http.client.HTTPException):
-        return False
+        ready = False
     finally:
         connection.close()
+    if not ready:
+        time.sleep(_KNOCK_S)
+    return ready

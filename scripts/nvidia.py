@@ -1,4 +1,4 @@
-"""The tritonserver of NVIDIA's image, which this process becomes once all is in order."""
+"""The tritonserver of NVIDIA's image, which serves once all is in order."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from scripts import supervise
 from scripts.engines import check_plans
 from scripts.errors import ScriptError
 from scripts.profiles import OPENVINO, PLANS
@@ -42,8 +43,8 @@ def check_profile(models: Sequence[str], repository: Path, profile: str) -> None
             check_plans(models, plan, repository)
 
 
-def become(tritonserver: Path, serving: Serving) -> None:
-    """Replace this process, so that signals reach tritonserver itself. Its backends are NVIDIA's, beside it."""
+def serve(tritonserver: Path, serving: Serving) -> None:
+    """Start it, and stay until the end, as `supervise.wait_for_end`. Its backends are NVIDIA's, beside it."""
     backends = tritonserver.parents[1] / "backends"
-    click.echo(f"{tritonserver} takes over; ready once http://127.0.0.1:{serving.ports.http}/v2/health/ready says so")
-    os.execv(tritonserver, serving.command(tritonserver, backends))  # noqa: S606  no shell
+    click.echo(f"{tritonserver} starts; ready once http://127.0.0.1:{serving.ports.http}/v2/health/ready says so")
+    supervise.run(serving.command(tritonserver, backends), serving.exit_timeout_s)

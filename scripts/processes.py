@@ -17,8 +17,10 @@ _AGAIN_S = 0.05
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    """Start a program in a session of its own, its two outputs in one text pipe.
+def start(
+    command: Sequence[str], environment: Mapping[str, str], *, output: int | None = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    """Start a program in a session of its own, its two outputs in one text pipe; without `output`, where ours go.
 
     A Ctrl-C in the terminal reaches only us, and we stop the program in order. Should we be killed
     ourselves, the kernel ends it with SIGTERM. Call it from the main thread: the kernel takes the end
@@ -28,8 +30,8 @@ def start(command: Sequence[str], environment: Mapping[str, str]) -> subprocess.
         command,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdout=output,
+        stderr=None if output is None else subprocess.STDOUT,
         text=True,
         errors="replace",
         start_new_session=True,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,19 +10,15 @@ from pathlib import Path
 import click
 
 from backends.openvino.bfloat16 import cpu_flags
-from scripts import nvidia, stubs
+from scripts import nvidia, supervise
 from scripts.access import Access, access_options
 from scripts.arguments import repository_option
 from scripts.embedded import EmbeddedServer
-from scripts.errors import ServerError
 from scripts.ports import LOOPBACK, Ports, is_loopback
-from scripts.processes import Terminated, termination_as_interrupt
+from scripts.processes import termination_as_interrupt
 from scripts.repository import check_cpu, check_known, check_profile, check_servable
 from scripts.tritonserver import EXIT_TIMEOUT_S, Serving
 from tritonclas.cli import example
-
-#: Between looks at the backends' processes: each look reads all of the machine's.
-_LOOK_S = 1.0
 
 port = click.IntRange(0, 65535)
 EPILOG = example("python -m scripts.serve EfficientNetB0 --grpc-port 8001 -- --log-verbose=1")
@@ -71,8 +65,8 @@ def main(
 ) -> None:
     """Serve models until Ctrl-C or SIGTERM, with the embedded Triton.
 
-    Where TRITONCLAS_TRITONSERVER names another tritonserver, as in the project's image for GPUs, that one does it, in
-    this process. What follows -- goes to tritonserver as it is.
+    Where TRITONCLAS_TRITONSERVER names another tritonserver, as in the project's image for GPUs, that one does it. What
+    follows -- goes to tritonserver as it is.
     """
     models, options = split_options(names)
     public = not all(map(is_loopback, (address, http_address or address)))
@@ -91,7 +85,7 @@ def main(
     if tritonserver := nvidia.program():
         check(models, repository, profile, nvidia.check_profile)
         ports = serving.ports.chosen(address, http_address, metrics_address)
-        return nvidia.become(tritonserver, replace(serving, ports=ports))
+        return nvidia.serve(tritonserver, replace(serving, ports=ports))
     check(models, repository, profile, check_here)
     return serve_embedded(serving, asks_http=access.tls, isolated=isolated, start_timeout_s=start_timeout_s)
 
@@ -108,7 +102,7 @@ def serve_embedded(serving: Serving, *, asks_http: bool, isolated: bool, start_t
     with termination_as_interrupt(), server:
         names = ", ".join(serving.models)
         click.echo(f"{names} ready: gRPC {server.url}, HTTP :{server.ports.http}, metrics :{server.ports.metrics}")
-        wait_for_end(server)
+        supervise.wait_for_end(server.process)
 
 
 def warn(serving: Serving) -> None:
@@ -153,25 +147,6 @@ def split_options(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str
 
 def _cache(mib: int | None) -> list[str]:
     return [f"--cache-config=local,size={mib * 2**20}"] if mib else []
-
-
-def wait_for_end(server: EmbeddedServer) -> None:
-    """Return never; Ctrl-C ends it, and ServerError if the server or one of its backends' processes ends by itself.
-
-    Then all of it ends, for whoever started this command to start it again.
-    """
-    watch = stubs.Watch(server.process.pid)
-    try:
-        while server.process.poll() is None:
-            if watch.dead():
-                server.process.kill()  # told to end, it would wait for what the dead one had to do, until it gives up
-                raise ServerError("a backend's process has died, and Triton doesn't start it again; start this anew")
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                server.process.wait(_LOOK_S)
-    except (KeyboardInterrupt, Terminated):
-        click.echo("stopping", err=True)
-        return
-    raise ServerError(f"tritonserver ended with status {server.process.returncode}; its own log is above")
 
 
 if __name__ == "__main__":

@@ -9,38 +9,13 @@ from __future__ import annotations
 import contextlib
 import time
 
-import click
 import psutil
 
-from scripts.errors import ServerError
-from scripts.health import live_over_http
-from scripts.ports import LOOPBACK
-from tritonclas.cli import example
-
-#: Names of processes as Linux keeps them, 15 characters.
-STUB, SERVER = "triton_python_b", "tritonserver"
+#: The name of the processes as Linux keeps it, 15 characters.
+STUB = "triton_python_b"
 
 #: An unloaded model's were seen to stay for 0.8 s on a busy machine.
 _SURE_S = 3.0
-_LIVE_S = 4.0
-
-
-@click.command(epilog=example("python -m scripts.stubs --http-port 8000"))
-@click.option("--http-port", type=click.IntRange(1, 65535), help="Where Triton must also say that it is live.")
-def main(http_port: int | None) -> None:
-    """Exit with status 1 if a backend's process of a tritonserver on this machine, or in this container, has died.
-
-    A liveness probe for a tritonserver that runs without scripts.serve, which looks by itself.
-    """
-    if http_port and not live_over_http(LOOPBACK, http_port, _LIVE_S):
-        raise ServerError(f"Triton doesn't answer at port {http_port} within {_LIVE_S:g} s; restart it")
-    watches = [Watch(process.pid) for process in psutil.process_iter() if _is(process, SERVER)]
-    if not watches:
-        raise ServerError("no tritonserver runs here")
-    if any(watch.look() for watch in watches):
-        time.sleep(_SURE_S)
-    if count := sum(watch.dead() for watch in watches):
-        raise ServerError(f"{count} of the backends' processes have died; Triton doesn't start them again, restart it")
 
 
 class Watch:
@@ -68,22 +43,11 @@ class Watch:
 
 def _ended_stubs(server: int) -> list[int]:
     with contextlib.suppress(psutil.Error):
-        children = psutil.Process(server).children()
-        return [process.pid for process in children if _is(process, STUB) and _ended(process)]
+        return [process.pid for process in psutil.Process(server).children() if _is_ended_stub(process)]
     return []
 
 
-def _is(process: psutil.Process, name: str) -> bool:
+def _is_ended_stub(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
-        return process.name().startswith(name)
+        return process.name().startswith(STUB) and process.status() == psutil.STATUS_ZOMBIE
     return False
-
-
-def _ended(process: psutil.Process) -> bool:
-    with contextlib.suppress(psutil.Error):
-        return process.status() == psutil.STATUS_ZOMBIE
-    return False
-
-
-if __name__ == "__main__":
-    main()

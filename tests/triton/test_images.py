@@ -22,8 +22,9 @@ import pytest
 from scripts import in_process, preflight
 from scripts.embedded import _environment
 from scripts.photographs import EXAMPLES
+from scripts.stubs import STUB
 from tests.dockerfiles import ROOT, Stage, lay_out, stages
-from tests.triton.commands import read_until
+from tests.triton.commands import read_until, started
 from tests.triton.conftest import REAL
 from tritonclas import Classifier, ModelServer
 
@@ -80,17 +81,31 @@ def nvidia(tmp_path: Path) -> Path:
 FREE = ("--grpc-port", 0, "--http-port", 0, "--metrics-port", 0)
 
 
-def test_the_gpu_image_becomes_tritonserver_and_classifies(nvidia: Path, repository: Path) -> None:
-    stage = stages(GPU)[-1]
+def variables_of_the_gpu_image(nvidia: Path, repository: Path) -> dict[str, str]:
     libraries = {name: _environment()[name] for name in ("LD_LIBRARY_PATH", "PATH")}
-    variables = environment(stage, nvidia, **libraries) | {"TRITONCLAS_REPOSITORY": str(repository)}
-    with running(stage, nvidia, variables, REAL, *FREE, "--exit-timeout", 5) as process:
+    return environment(stages(GPU)[-1], nvidia, **libraries) | {"TRITONCLAS_REPOSITORY": str(repository)}
+
+
+def test_the_gpu_image_classifies(nvidia: Path, repository: Path) -> None:
+    variables = variables_of_the_gpu_image(nvidia, repository)
+    with running(stages(GPU)[-1], nvidia, variables, REAL, *FREE, "--exit-timeout", 5) as process:
         url = f"127.0.0.1:{port_of(process, 'Started GRPCInferenceService at')}"
         with ModelServer(url) as server:
             server.wait_ready(REAL, timeout_s=60)
-        assert Path(psutil.Process(process.pid).exe()).name == "tritonserver"
         with Classifier(url, REAL) as client:
             assert client.classify(CAT).top.index == 282
+
+
+@pytest.mark.slow
+def test_it_ends_for_its_restart_policy_when_a_process_has_died(nvidia: Path, repository: Path) -> None:
+    variables = variables_of_the_gpu_image(nvidia, repository)
+    with started("-m", "scripts.serve", REAL, *FREE, env=variables) as process:
+        port_of(process, "Started GRPCInferenceService at")
+        children = psutil.Process(process.pid).children(recursive=True)
+        next(child for child in children if child.name().startswith(STUB)).kill()
+        read_until(process, "Error: a backend's process has died, and Triton doesn't start it again; start this anew")
+        assert process.wait(10) == 1
+        assert not psutil.wait_procs(children, timeout=15)[1]
 
 
 def test_the_cpu_image_populates_and_serves(tmp_path: Path) -> None:
@@ -141,7 +156,7 @@ def port_of(process: subprocess.Popen[str], said: str) -> int:
     ],
     ids=["bfloat16", "plans", "model", "program", "key"],
 )
-def test_what_cant_be_served_is_said_before_tritonserver_takes_over(
+def test_what_cant_be_served_is_said_before_tritonserver_starts(
     repository: Path, arguments: tuple[str, ...], variables: dict[str, str], message: str
 ) -> None:
     here = {

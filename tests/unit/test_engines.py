@@ -6,7 +6,6 @@ what becomes of its files, and what is built again. That TensorRT accepts the co
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -507,13 +506,12 @@ echo 'Field "compute_cap" is not a valid field to query.'; exit 2
 
 @pytest.fixture
 def nvidias(box: Box, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A program in the place of NVIDIA's tritonserver, and what it would be called with instead of running it."""
+    """A program in the place of NVIDIA's tritonserver, which notes what it is called with, and ends."""
     path = box.root / "tritonserver" / "bin" / "tritonserver"
     path.parent.mkdir(parents=True)
-    path.write_text("#!/bin/sh\n")
+    path.write_text(f"#!/bin/sh\nprintf '%s\\n' \"$@\" > {path.parent}/called\nexit 7\n")
     path.chmod(0o755)
     monkeypatch.setenv("TRITONCLAS_TRITONSERVER", str(path))
-    monkeypatch.setattr(os, "execv", lambda program, words: print("\n".join(["becomes", *map(str, words)])))
     return path
 
 
@@ -525,9 +523,10 @@ def served(box: Box, *options: str) -> Result:
 
 def test_nvidias_tritonserver_serves_a_plan_that_fits(box: Box, nvidias: Path) -> None:
     ok(box.engines())
-    words = ok(served(box, "--profile", "t4-fp16", "--address", "0.0.0.0", "--", "--log-verbose=1")).splitlines()
-    words = words[words.index("becomes") + 1 :]
-    assert words[0] == str(nvidias)
+    result = served(box, "--profile", "t4-fp16", "--address", "0.0.0.0", "--", "--log-verbose=1")
+    assert result.exit_code == 1
+    assert "tritonserver ended with status 7; its own log is above" in result.output
+    words = nvidias.with_name("called").read_text().splitlines()
     assert f"--backend-directory={nvidias.parents[1] / 'backends'}" in words
     assert f"--model-repository={box.repository}" in words
     for option in (
@@ -549,4 +548,4 @@ def test_it_doesnt_begin_with_a_plan_that_doesnt(box: Box, nvidias: Path, wrong:
     result = served(box, "--profile", "t4-fp16")
     assert result.exit_code == 1
     assert f"{B0.name}: " in result.output
-    assert "becomes" not in result.output
+    assert not nvidias.with_name("called").exists()

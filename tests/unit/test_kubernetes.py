@@ -13,7 +13,6 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from scripts import stubs
 from scripts.serve import main as serve
 from tests.unit.kubernetes import (
     FOLDER,
@@ -117,20 +116,6 @@ def test_ports_are_one_set_of_names_and_numbers(folder: str) -> None:
     assert {probe["httpGet"]["port"] for probe in probes(server(folder))} == {"http"}
     named = re.findall(r"(?:targetPort|port): ([a-z]+)$", yaml.safe_dump_all(rendered(folder)), re.MULTILINE)
     assert set(named) <= set(ports)
-
-
-@each_rendered
-def test_where_backends_are_processes_the_liveness_probe_looks_for_dead_ones(folder: str) -> None:
-    probe = server(folder)["livenessProbe"]
-    if server(folder)["image"].partition(":")[0] == "tritonclas-server-cpu":  # scripts.serve looks by itself
-        assert probe["httpGet"]["path"] == "/v2/health/live"
-        return
-    python, dash_m, module, *options = probe["exec"]["command"]
-    assert [python, dash_m, module] == ["python3", "-m", "scripts.stubs"]
-    defaults = {option.name: option.default for option in serve.params}
-    assert stubs.main.make_context(module, options).params == {"http_port": defaults["http_port"]}
-    assert "httpGet" not in probe
-    assert probe["timeoutSeconds"] > stubs._SURE_S + stubs._LIVE_S
 
 
 def test_the_service_is_headless_and_answers_where_the_sdk_looks() -> None:
