@@ -12,8 +12,10 @@ import numpy as np
 from bench import naive, raw_export
 from bench.comparison import Comparison, Measure
 from bench.inprocess import session
+from bench.operators import Profile, in_common, profiles
 from bench.pictures import photograph
 from bench.strategies import Strategy
+from bench.table import Table
 from scripts.export import convert, export
 from scripts.fetch import fetch
 from tritonclas import zoo
@@ -35,27 +37,34 @@ ROUND_S = 0.15
 TOLERANCE = 2e-3
 
 
-def compare() -> Iterator[Comparison]:
-    """One image at a time; both answer the same, which is checked first."""
+def compare() -> Iterator[Comparison | Table]:
+    """One image at a time; both answer the same, which is checked first. Then what both have in common."""
+    found = {}
     for name, bound in BOUNDS.items():
         with tempfile.TemporaryDirectory(prefix="tritonclas-bench-") as folder:
-            yield _compared(zoo.find(name), bound, Path(folder))
+            compared, found[name] = _compared(zoo.find(name), bound, Path(folder))
+        yield compared
+    yield in_common(found)
 
 
-def _compared(model: zoo.Model, bound: float, folder: Path) -> Comparison:
+def _compared(model: zoo.Model, bound: float, folder: Path) -> tuple[Comparison, tuple[Profile, Profile]]:
     archive = fetch(model, "synthetic", folder)
     ours, theirs = folder / "ours.onnx", folder / "theirs.onnx"
     export(convert(archive, folder), model, ours)
     raw_export.write(archive, theirs)
     pixels = Preprocessing(model.resize_short, model.crop, model.interpolation)(photograph(500, 375))
-    run, run_raw = _run(ours, pixels[np.newaxis]), _run(theirs, naive.normalised(model, pixels))
+    feeds = {ours: pixels[np.newaxis], theirs: naive.normalised(model, pixels)}
+    run, run_raw = (_run(network, batch) for network, batch in feeds.items())
     np.testing.assert_allclose(run(), run_raw(), atol=TOLERANCE)
     begin_s = time.perf_counter()
     run()
-    pieces = max(1, round(ROUND_S / (time.perf_counter() - begin_s)))
+    run_s = time.perf_counter() - begin_s
+    pieces = max(1, round(ROUND_S / run_s))
     taken = Measure(ROUNDS, pieces).seconds(run, run_raw)
     what = f"{model.name}, uint8 pixels to probabilities"
-    return Comparison(what, "paddle2onnx's file, float32 pixels normalised beforehand", *taken, "most", bound)
+    compared = Comparison(what, "paddle2onnx's file, float32 pixels normalised beforehand", *taken, "most", bound)
+    of_ours, of_theirs = profiles(feeds, run_s)
+    return compared, (of_ours, of_theirs)
 
 
 def _run(network: Path, batch: naive.Array) -> Callable[[], naive.Array]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-from bench import agreement, fresh, page
+from bench import agreement, fresh, operators, page
 from bench.__main__ import PARTS
 from bench.comparison import Comparison, Measure
 from bench.open_loop import Outcome
@@ -38,6 +39,24 @@ def test_both_take_turns() -> None:
     assert done == ["ours", "theirs", *["ours"] * 2, *["theirs"] * 4, *["ours"] * 2]
     assert len(ours) == len(theirs) == 2
     assert min(ours + theirs) > 0
+
+
+def test_what_two_files_have_in_common_is_the_lesser_of_each_operators_times() -> None:
+    ours, theirs = {"Conv": 6.0, "Mul": 2.0, "Cast": 0.5}, {"Conv": 7.0, "Mul": 1.0, "Slice": 2.0}
+    (row,) = operators.in_common({"B0": (ours, theirs)}).rows
+    assert row == ("B0", "10.0", "8.50", "0.85", "7.00", "0.70", "Slice 2.00", "Cast 0.50")
+
+
+def test_profiles_name_the_operators_that_onnx_runtime_ran(tmp_path: Path) -> None:
+    scale = onnx.helper.make_tensor("scale", onnx.TensorProto.FLOAT, [1], [2.0])
+    values = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 8]) for name in ("x", "y", "z")]
+    nodes = [onnx.helper.make_node("Mul", ["x", "scale"], ["y"]), onnx.helper.make_node("Sin", ["y"], ["z"])]
+    graph = onnx.helper.make_graph(nodes, "two", values[:1], values[2:], [scale])
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "two.onnx")
+    (found,) = operators.profiles({tmp_path / "two.onnx": np.ones((1, 8), np.float32)}, 1.0)
+    assert set(found) == {"Mul", "Sin"}
+    assert all(taken >= 0 for taken in found.values())
 
 
 def test_agreement_of_two_ways_to_compute() -> None:
