@@ -27,7 +27,8 @@ CLIENTS = 4
 _TIMEOUT_S = 60.0
 #: Of probabilities that two sessions compute of the same crop.
 _ROUNDING = 1e-4
-#: Memory that a second pass of the same files may add; a file that isn't freed is 192 MB.
+#: Memory that a second pass of the same files may add; a picture that isn't freed is 192 MB. malloc keeps some for each
+#: thread: of eight passes the first seven took a server from 126 to 175 MB, the eighth nothing.
 _GROWTH_MB = 48.0
 
 
