@@ -31,8 +31,8 @@ _COLUMNS = (
 )
 _NOTE = """\
 By operator of the graph that ONNX Runtime makes of a file: the medians of each node's time, added up; both files in
-turns, on one core. In both: the operators that both have, each with the lesser of its two times. A file with less than
-these would be of another network, or need other operators than ONNX Runtime has."""
+turns, on one core. In both: the operators that both have, each with the lesser of its two times. To take less than
+that, a file would have to compute the network by other operators."""
 
 #: Milliseconds by operator.
 Profile = Mapping[str, float]

@@ -27,6 +27,7 @@ UNLOADED_REQUESTS = 100
 #: As fast as without load again: so many requests one after another, none slower than so many times the usual.
 RECOVERED, _IN_A_ROW = 1.5, 3
 _RECOVERY_LIMIT_S = 60.0
+_COUNTED_AFTER_S = 0.1
 
 _COLUMNS = (
     "asked, of the capacity",
@@ -97,11 +98,16 @@ def queue_size(url: str, model: str) -> int:
 
 
 def decoded_in_vain(url: str, model: str) -> int:
-    """How many pictures have been preprocessed up to now that the network didn't take."""
-    served = zoo.find(model)
+    """How many pictures have been preprocessed up to now without an answer of the network; asked of an idle server."""
+    served, before = zoo.find(model), -1
     with ModelServer(url) as server:
-        successes = {each.name: each.successes for each in server.statistics()}
-    return successes[served.preprocess_name] - successes[served.network_name]
+        while True:  # Triton counts a request a moment after it has answered
+            successes = {each.name: each.successes for each in server.statistics()}
+            in_vain = successes[served.preprocess_name] - successes[served.network_name]
+            if in_vain == before:
+                return in_vain
+            before = in_vain
+            time.sleep(_COUNTED_AFTER_S)
 
 
 def _round(url: str, sender: Sender, factor: float, capacity: float, unloaded_ms: float) -> _Round:

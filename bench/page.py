@@ -98,8 +98,8 @@ Both ours: on a machine where another process keeps one core busy, and on one th
 
 In ONNX Runtime, one thread, one picture: the file as the project publishes it, which takes pixels, beside the one that
 paddle2onnx writes, which takes what a caller must have normalised and transposed before. That isn't counted, which is
-to paddle2onnx's advantage. Both answer the same, which is checked first. What no file of the same network can go below
-is the last table's "in both".
+to paddle2onnx's advantage. Both answer the same, which is checked first. What the last table has "in both"
+is the network's, whoever writes the file.
 """,
     "sdk": """\
 ## The SDK beside plain tritonclient

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from loadtest import locust_identity
 from loadtest.errors import LoadTestError
 from loadtest.locust_figures import Figure, Figures
 from loadtest.locust_options import check_model, choice, workload
@@ -116,9 +118,9 @@ def extend_web_ui(environment: Any, figures: Figures) -> None:
             response.set_data(json.dumps(report))
         return response
 
-    refuse = web_ui.auth_required_if_enabled(lambda: _refusal(environment))
+    refuse = web_ui.auth_required_if_enabled(partial(_refused, environment, environment.host))
     web_ui.app.after_request(add_figures)
-    web_ui.app.before_request(lambda: refuse() if _starts_a_test(environment, f"{base}/swarm") else None)
+    web_ui.app.before_request(lambda: refuse() if _swarms(f"{base}/swarm") else None)
 
 
 def as_json(figures: Sequence[Figure]) -> str:
@@ -126,12 +128,20 @@ def as_json(figures: Sequence[Figure]) -> str:
     return json.dumps([figure.as_dict() for figure in figures], indent=1)
 
 
-def _starts_a_test(environment: Any, path: str) -> bool:
-    return request.method == "POST" and request.path == path and environment.runner.state not in _RUNNING
+def _swarms(path: str) -> bool:
+    """Whether the form is sent, which starts a test or changes the one that runs."""
+    return request.method == "POST" and request.path == path
 
 
-def _refusal(environment: Any) -> Response | None:
+def _refused(environment: Any, host: str | None) -> Response | None:
     """What Locust's form shows instead of starting a test; None if all is well as far as can be seen from here."""
+    reason = locust_identity.refusal(environment.parsed_options, host, request.form)
+    if reason is None and environment.runner.state not in _RUNNING:
+        reason = _mistake(environment)
+    return jsonify({"success": False, "message": reason, "host": environment.host}) if reason else None
+
+
+def _mistake(environment: Any) -> str | None:
     options = environment.parsed_options
     try:
         found = choice(options, environment.host, request.form)
@@ -141,5 +151,5 @@ def _refusal(environment: Any) -> Response | None:
             check_model(found)
             check_folder(found.images)  # elsewhere only the workers need reach either, and they check
     except (LoadTestError, TritonClasError) as error:
-        return jsonify({"success": False, "message": str(error), "host": environment.host})
+        return str(error)
     return None

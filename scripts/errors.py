@@ -4,7 +4,7 @@ ScriptError                  printed by click as one line, exit status 1
 ├── ArchiveError             the weights: missing, damaged, or not the model that was asked for
 ├── ExportError              the archive couldn't be turned into ONNX
 ├── VerificationError        the ONNX file answers something else than Paddle
-└── ServerError              the embedded server can't run here, or didn't come up
+└── ServerError              a server can't run here, didn't come up, or ended by itself
 """
 
 from __future__ import annotations
@@ -29,4 +29,4 @@ class VerificationError(ScriptError):
 
 
 class ServerError(ScriptError):
-    """The embedded server can't run on this machine, or didn't come up."""
+    """A server can't run on this machine, didn't come up, or ended by itself."""

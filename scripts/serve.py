@@ -46,6 +46,7 @@ EPILOG = example("python -m scripts.serve EfficientNetB0 --grpc-port 8001 -- --l
     show_default=True,
     help="Seconds that requests under way may take after SIGTERM.",
 )
+@termination_as_interrupt()  # from the first moment on: as a container's process 1 it would ignore a SIGTERM
 def main(
     names: tuple[str, ...],
     *,
@@ -69,6 +70,10 @@ def main(
     follows -- goes to tritonserver as it is.
     """
     models, options = split_options(names)
+    if any(option.startswith("--exit-timeout-secs") for option in options):
+        raise click.UsageError(
+            "--exit-timeout says it, before --; after -- this command wouldn't know how long to wait"
+        )
     public = not all(map(is_loopback, (address, http_address or address)))
     serving = Serving(
         models=models,
@@ -99,7 +104,7 @@ def serve_embedded(serving: Serving, *, asks_http: bool, isolated: bool, start_t
         start_timeout_s=start_timeout_s,
         log=lambda line: click.echo(line, err=True),
     )
-    with termination_as_interrupt(), server:
+    with server:
         names = ", ".join(serving.models)
         click.echo(f"{names} ready: gRPC {server.url}, HTTP :{server.ports.http}, metrics :{server.ports.metrics}")
         supervise.wait_for_end(server.process)

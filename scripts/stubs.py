@@ -7,12 +7,16 @@ memory runs out, the requests that Triton hands to its instance fail for ever, e
 from __future__ import annotations
 
 import contextlib
+import re
 import time
+from pathlib import Path
 
 import psutil
 
 #: The name of the processes as Linux keeps it, 15 characters.
 STUB = "triton_python_b"
+
+_REGION = re.compile(r"/dev/shm/triton_\w+_shm_region_[0-9a-f-]+")  # noqa: S108  Triton's own
 
 #: An unloaded model's were seen to stay for 0.8 s on a busy machine.
 _SURE_S = 3.0
@@ -39,6 +43,14 @@ class Watch:
         now_s = time.monotonic()
         self._since = {pid: self._since.get(pid, now_s) for pid in _ended_stubs(self._server)}
         return self._since
+
+
+def regions(server: int) -> list[Path]:
+    """The shared memory that the tritonserver with this process id has for its stubs; killed, it leaves that behind."""
+    with contextlib.suppress(OSError):
+        maps = Path(f"/proc/{server}/maps").read_text(encoding="utf-8")
+        return [Path(path) for path in sorted(set(_REGION.findall(maps)))]
+    return []
 
 
 def _ended_stubs(server: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
 
@@ -11,20 +12,25 @@ import click
 
 from scripts import processes, stubs
 from scripts.errors import ServerError
-from scripts.processes import Terminated, termination_as_interrupt
+from scripts.processes import Terminated
 
 #: Between looks at the backends' processes: each look reads all of the machine's.
 _LOOK_S = 1.0
+#: It was done, or told to end before it had anything to do.
+_IN_ORDER = (0, -signal.SIGTERM)
 #: A tritonserver has so much longer to end than its requests.
 SLACK_S = 5
 
 
 def run(command: Sequence[str], exit_timeout_s: int) -> None:
     """Start a tritonserver with this one's outputs, and stay until the end, as `wait_for_end`."""
-    with termination_as_interrupt(), contextlib.ExitStack() as stack:
-        process = processes.start(command, os.environ, output=None)
-        stack.callback(processes.stop, process, exit_timeout_s + SLACK_S)
+    process = processes.start(command, os.environ, output=None)
+    try:
         wait_for_end(process)
+    finally:
+        processes.stop(process, exit_timeout_s + SLACK_S)
+    if process.returncode not in _IN_ORDER:
+        raise ServerError(f"tritonserver didn't end in order, but with status {process.returncode}; its log is above")
 
 
 def wait_for_end(tritonserver: subprocess.Popen[str]) -> None:
@@ -36,7 +42,7 @@ def wait_for_end(tritonserver: subprocess.Popen[str]) -> None:
     try:
         while tritonserver.poll() is None:
             if watch.dead():
-                tritonserver.kill()  # told to end, it would wait for what the dead one had to do, until it gives up
+                kill(tritonserver)  # told to end, it would wait for what the dead one had to do, until it gives up
                 raise ServerError("a backend's process has died, and Triton doesn't start it again; start this anew")
             with contextlib.suppress(subprocess.TimeoutExpired):
                 tritonserver.wait(_LOOK_S)
@@ -44,3 +50,12 @@ def wait_for_end(tritonserver: subprocess.Popen[str]) -> None:
         click.echo("stopping", err=True)
         return
     raise ServerError(f"tritonserver ended with status {tritonserver.returncode}; its own log is above")
+
+
+def kill(tritonserver: subprocess.Popen[str]) -> None:
+    """End it at once, without leaving its shared memory behind."""
+    left_behind = stubs.regions(tritonserver.pid)
+    tritonserver.kill()
+    tritonserver.wait()
+    for region in left_behind:
+        region.unlink(missing_ok=True)

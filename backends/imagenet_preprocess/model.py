@@ -26,7 +26,7 @@ _POOL = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "picture")
 class TritonPythonModel:
     """One instance; those in one process share its threads, one for each core."""
 
-    #: Inside tritonserver, no picture is begun while a network has pictures in hand that no core is free for.
+    #: Inside tritonserver, no request is begun while a network has more in hand than it may compute at once (turns.h).
     GIVES_WAY = True
 
     def initialize(self, args: dict[str, str]) -> None:

@@ -12,8 +12,8 @@
 
 #include <sched.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "clock.h"
 #include "errors.h"
 #include "interpreter.h"
 #include "tensors.h"
@@ -36,13 +36,6 @@ typedef struct {
     PyObject* object;
 } Instance;
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static void log_and_delete(TRITONSERVER_Error* error)
 {
     if (error == NULL) return;
@@ -58,10 +51,12 @@ static TRITONSERVER_Error* load_backend(Backend* backend, const char* folder, co
     backend->execute = PyObject_GetAttrString(utils, "execute");
     backend->finalize = PyObject_GetAttrString(utils, "finalize");
     backend->model_class = PyObject_CallMethod(utils, "load", "ss", folder, name);
+    PyObject* gives_way = backend->model_class ? PyObject_CallMethod(utils, "gives_way", "O", backend->model_class) : NULL;
+    backend->gives_way = gives_way == Py_True;
+    Py_XDECREF(gives_way);
     Py_DECREF(utils);
-    if (backend->model_class != NULL) backend->gives_way = PyObject_HasAttrString(backend->model_class, "GIVES_WAY");
-    backend->turns = turns_shared();
-    return backend->turns && backend->create && backend->execute && backend->finalize && backend->model_class ? NULL : python_error();
+    if (gives_way != NULL) backend->turns = turns_shared();
+    return backend->turns && backend->create && backend->execute && backend->finalize ? NULL : python_error();
 }
 
 EXPORT TRITONSERVER_Error* TRITONBACKEND_Initialize(TRITONBACKEND_Backend* handle)

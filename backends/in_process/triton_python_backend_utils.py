@@ -76,6 +76,11 @@ def load(folder: str, name: str) -> Any:
     return module.TritonPythonModel
 
 
+def gives_way(model_class: Any) -> bool:
+    """Whether its requests wait while others, networks, have more in hand than the cores can do (turns.h)."""
+    return bool(getattr(model_class, "GIVES_WAY", False))
+
+
 def create(model_class: Any, arguments: dict[str, Any]) -> Any:
     """An instance of it; `arguments` are those of initialize(), version and kind as numbers."""
     kind = _KINDS[arguments["model_instance_kind"]]

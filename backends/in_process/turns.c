@@ -3,12 +3,12 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
 
+#include "clock.h"
 #include "turns.h"
 
-/* A picture takes a few milliseconds to prepare: those that nobody waits for are then a few per cent of the work. */
-#define LONGEST_NS 20000000
+#define LONGEST_NS 100000000
 
 struct Turns {
     pthread_mutex_t lock;
@@ -34,7 +34,7 @@ Turns* turns_shared(void)
         pthread_cond_init(&turns->free, &clock);
         pthread_condattr_destroy(&clock);
         pthread_mutex_init(&turns->lock, NULL);
-        PyObject* capsule = PyCapsule_New(turns, name, NULL);
+        PyObject* capsule = PyCapsule_New(turns, strdup(name), NULL); /* this library's text goes when it is unloaded */
         if (capsule == NULL || PyObject_SetAttrString(utils, "turns", capsule)) turns = NULL;
         Py_XDECREF(capsule);
     }
@@ -50,13 +50,10 @@ void turns_crowded(Turns* turns, bool crowded)
     pthread_mutex_unlock(&turns->lock);
 }
 
-void turns_wait(Turns* turns)
+void turns_wait(Turns* turns, uint64_t longest_ns)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += LONGEST_NS;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    uint64_t until_ns = now_ns() + (longest_ns < LONGEST_NS ? longest_ns : LONGEST_NS);
+    struct timespec until = {(time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u)};
     pthread_mutex_lock(&turns->lock);
     while (turns->crowded > 0 && pthread_cond_timedwait(&turns->free, &turns->lock, &until) == 0) continue;
     pthread_mutex_unlock(&turns->lock);

@@ -7,6 +7,7 @@
 #define TRITONCLAS_TURNS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef struct Turns Turns;
 
@@ -17,8 +18,8 @@ Turns* turns_shared(void);
 /* One more network has requests in hand that no worker is free for, or one less. */
 void turns_crowded(Turns* turns, bool crowded);
 
-/* Waits until no network has, but no longer than one may stay so: a slow network needs nobody's restraint, and others
- * needn't wait for it. */
-void turns_wait(Turns* turns);
+/* Waits until no network has, but no longer than this, and a tenth of a second: a slow network that always has more in
+ * hand, or callers who send it pixels, mustn't keep other networks' pictures out. */
+void turns_wait(Turns* turns, uint64_t longest_ns);
 
 #endif

@@ -99,12 +99,15 @@ def test_the_gpu_image_classifies(nvidia: Path, repository: Path) -> None:
 @pytest.mark.slow
 def test_it_ends_for_its_restart_policy_when_a_process_has_died(nvidia: Path, repository: Path) -> None:
     variables = variables_of_the_gpu_image(nvidia, repository)
+    before = shared_memory()
     with started("-m", "scripts.serve", REAL, *FREE, env=variables) as process:
         port_of(process, "Started GRPCInferenceService at")
+        assert shared_memory() > before
         children = psutil.Process(process.pid).children(recursive=True)
         next(child for child in children if child.name().startswith(STUB)).kill()
         read_until(process, "Error: a backend's process has died, and Triton doesn't start it again; start this anew")
         assert process.wait(10) == 1
+        assert shared_memory() == before
         assert not psutil.wait_procs(children, timeout=15)[1]
 
 
@@ -139,6 +142,10 @@ def test_the_cpu_image_populates_and_serves(tmp_path: Path) -> None:
 
 def written(folder: Path) -> set[tuple[Path, int]]:
     return {(path, path.stat().st_mtime_ns) for path in folder.rglob("*") if "__pycache__" not in path.parts}
+
+
+def shared_memory() -> set[Path]:
+    return set(Path("/dev/shm").glob("triton_*_shm_region_*"))
 
 
 def port_of(process: subprocess.Popen[str], said: str) -> int:

@@ -49,6 +49,8 @@ class TritonPythonModel:
             return [pb_utils.InferenceResponse(error=error)]
         if first == "nothing":
             return []
+        if first == "nap":
+            time.sleep(0.01)
         if first == "sleep":
             self.count(1)
             time.sleep(0.3)
@@ -91,7 +93,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     polite = folder / "backends" / "polite"
     polite.mkdir()
     (polite / "model.py").write_text(textwrap.dedent(MODEL) + "    GIVES_WAY = True\n")
-    configs = {"good": _config(), "bad": _config(broken=1), "polite": _config().replace("obedient", "polite")}
+    missing = folder / "backends" / "missing"
+    missing.mkdir()
+    (missing / "model.py").write_text("import nothing_like_it\n")
+    configs = {"good": _config(), "bad": _config(broken=1)}
+    configs |= {name: _config().replace("obedient", name) for name in ("polite", "missing")}
     for name, config in configs.items():
         (folder / "models" / name / "1").mkdir(parents=True)
         (folder / "models" / name / "config.pbtxt").write_text(config)
@@ -157,10 +163,11 @@ def test_who_gives_way_waits_for_those_who_have_more_than_the_cores_can_do_but_n
         return min(_spent_s(client, "polite", word)["queue"] for _ in range(times))
 
     assert waited_s("alone") < 0.015
-    with ThreadPoolExecutor(2 * cores) as pool:
-        asked = [pool.submit(client.infer, "good", [_word("sleep")]) for _ in range(2 * cores)]
-        time.sleep(0.1)  # half of them are at work
-        assert 0.015 < waited_s("with others") < 0.1
+    with ThreadPoolExecutor(6 * cores) as pool:
+        asked = [pool.submit(client.infer, "good", [_word("sleep")]) for _ in range(6 * cores)]
+        time.sleep(0.1)  # a sixth of them are at work
+        waited_s("nap", 1)  # from now on it is known that jobs take a while
+        assert 0.05 < waited_s("with others", 1) < 0.5
         for each in asked:
             each.result()
 
@@ -212,6 +219,14 @@ def test_a_model_that_cant_start_says_why(folder: Path) -> None:
     with (
         pytest.raises(ServerError, match="RuntimeError: broken as it was told to be"),
         EmbeddedServer(["bad"], folder / "models", backends=folder / "backends"),
+    ):
+        pass
+
+
+def test_a_backend_that_cant_be_imported_says_why(folder: Path) -> None:
+    with (
+        pytest.raises(ServerError, match="No module named 'nothing_like_it'"),
+        EmbeddedServer(["missing"], folder / "models", backends=folder / "backends"),
     ):
         pass
 

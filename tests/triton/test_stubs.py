@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from scripts import stubs
+from scripts import stubs, supervise
 from scripts.embedded import EmbeddedServer
 from tests.triton.commands import read_until, started
 from tests.triton.conftest import REAL
@@ -43,7 +43,7 @@ def test_triton_hands_requests_to_a_dead_process_and_the_watch_sees_it(
         assert {type(error) for error in errors} == {ServerUnavailable}
         with Classifier(server.url, REAL) as patient:
             assert {patient.classify(CAT).top.name for _ in range(3)} == {"tiger cat"}
-        server.process.kill()  # told to end, it would wait for the dead one
+        supervise.kill(server.process)  # told to end, it would wait for the dead one
 
 
 @pytest.mark.slow

@@ -345,6 +345,31 @@ class WebUi:
             return False
 
 
+def test_the_web_ui_sends_headers_to_nobody_else_and_reads_no_file(tmp_path):
+    servicer, stranger, port = SlowServicer(0.05), SlowServicer(0.05), free_port()
+    (tmp_path / "tenant").write_text("swordfish")
+    words = [*PROGRAM, "--web-host", "127.0.0.1", "--web-port", str(port), "--header", f"tenant=@{tmp_path / 'tenant'}"]
+    with (
+        serving(servicer) as url,
+        serving(stranger) as elsewhere,
+        started([*words, "--host", url, "--model", MODEL]),
+    ):
+        ui = WebUi(port)
+        wait_until(ui.comes_up)
+        assert "swordfish" not in ui.get("/")
+        assert str(tmp_path) not in ui.get("/")
+        for _ in range(2):  # also while a test runs
+            for changed in ({"host": elsewhere}, {"header": "x=@/etc/hostname"}, {"tls": "true"}, {"ca": "x"}):
+                answer = ui.swarm(**changed)
+                assert answer["success"] is False
+                assert "start locust anew" in answer["message"]
+            assert ui.swarm(batch_size="2")["success"]
+        wait_until(lambda: bool(servicer.batches))
+    assert servicer.tenants == {"swordfish"}
+    assert not stranger.tenants
+    assert not stranger.batches
+
+
 @pytest.mark.parametrize(
     "processes",
     [pytest.param([], id="one process"), pytest.param(["--processes", "2"], id="several", marks=pytest.mark.slow)],
