@@ -22,6 +22,9 @@ _SENT_AGAIN: Final = (ServerUnavailable, ModelNotReady)
 #: Seconds: the longest pause before the first retry, doubled with each one, and the longest of all.
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 2.0
+#: From this retry on a pause is at least half of its bound: six that are all random last less than a second, which a
+#: server's end takes, once in fifty times.
+_AT_LEAST_HALF_FROM: Final = 3
 
 #: Retries of a client that may happen at once, enough for what a lost server had under way, and how many a second
 #: after that: so many more requests an outage may make of it. Others wait for their turn.
@@ -57,12 +60,15 @@ class Retries:
         """Seconds until a request is sent again that has failed `tried` times; None if it isn't sent again.
 
         It isn't if the pause would take longer than the `left_s` seconds of its call. Pauses are evenly distributed
-        from 0 to a bound that doubles each time ("full jitter": M. Brooker, Exponential Backoff and Jitter, AWS
-        Architecture Blog, 2015), so that callers don't come back together, and longer where too many want to.
+        up to a bound that doubles each time, the first two from 0, the later ones from half of it ("full" and "equal
+        jitter": M. Brooker, Exponential Backoff and Jitter, AWS Architecture Blog, 2015), so that callers don't come
+        back together, and longer where too many want to.
         """
         if tried > self._limit or not issubclass(kind, _SENT_AGAIN):
             return None
-        jitter_s = self._chance() * min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(tried - 1, 10))
+        bound_s = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(tried - 1, 10))
+        least_s = bound_s / 2 if tried >= _AT_LEAST_HALF_FROM else 0.0
+        jitter_s = least_s + self._chance() * (bound_s - least_s)
         with self._lock:  # a leaky bucket: each retry books a place in time (ITU-T I.371's generic cell rate algorithm)
             now_s = self._clock()
             booked_until = max(self._booked_until, now_s) + 1 / PER_SECOND

@@ -135,7 +135,7 @@ def test_requests_and_failures_are_those_that_the_client_counted(watched: Watche
         "refused": 'instance:tritonclas_failures:rate1m{cause="refused"}',
     }
     recorded = {name: watched.a_minute(query) for name, query in asked.items()}
-    assert recorded == pytest.approx(watched.seen, rel=0.15)
+    assert recorded == pytest.approx(watched.seen, rel=0.3)  # of a few seconds, whose ends Prometheus extends
     assert recorded["refused"] / recorded["answered"] == pytest.approx(
         watched.seen["refused"] / watched.seen["answered"], rel=CLOSE
     )

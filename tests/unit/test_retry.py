@@ -119,6 +119,15 @@ def test_a_retry_that_would_come_too_late_takes_nobodys_place() -> None:
     assert retries.pause_s(errors.ServerUnavailable, 1, 60.0) == pytest.approx(0.1)
 
 
+def test_the_retries_to_several_servers_outlast_the_end_of_one_whatever_the_pauses_by_chance() -> None:
+    """One that was told to end answers for a second that it has no models."""
+    limit = limit_for(["a:1", "b:1"], 3)
+    retries = Retries(limit, lambda: 0.0)
+    pauses = [retries.pause_s(errors.ModelNotReady, tried, 60.0) or 0.0 for tried in range(1, limit + 1)]
+    assert pauses[:2] == [0.0, 0.0]
+    assert sum(pauses) > 2.0
+
+
 def test_a_thousandth_retry_has_a_pause_too() -> None:
     assert Retries(1000, lambda: 1.0).pause_s(errors.ServerUnavailable, 1000, 9.0) == 2.0
 
