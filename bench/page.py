@@ -48,9 +48,11 @@ _HEADINGS = {
 
 Encoded JPEGs to probabilities, through Triton's HTTP endpoint and in one Python process without any server, on the same
 cores with the same decoding and the same network. Both answer the same, which is checked first. The one process is as
-fast as could be had: of several ways to use the cores the best is chosen in a trial, and named in the row. Triton is
-asked by a process that sends one request, made beforehand, over raw sockets, and reads each answer to its end; what
-that takes of the cores is in Triton's times. Times are of one image, with all clients busy.
+fast as could be had: of several ways to use the cores the best is chosen in a trial, and named in the row. It may have
+*our graph*, what the CPU backend makes of ONNX Runtime's (`backends/onnxruntime/squeeze_excite.py`); the best with ONNX
+Runtime's own, which is what one has by hand, is beside it. Triton is asked by a process that sends one request, made
+beforehand, over raw sockets, and reads each answer to its end; what that takes of the cores is in Triton's times. Times
+are of one image, with all clients busy.
 """,
     "floor": """\
 ## What a server must spend
@@ -61,7 +63,7 @@ behind Triton's HTTP endpoint can meet it on this machine.
     "network": """\
 ## The network alone
 
-The same, of pixels that are there already: what the server adds to ONNX Runtime.
+The same, of pixels that are there already: what the server adds to ONNX Runtime, which the aims mean by itself.
 """,
     "latency": """\
 ## One at a time
@@ -71,10 +73,10 @@ The same with a single client, and in the process that is fastest for one pictur
     "alternatives": """\
 ## Other servers
 
-The same job with equal care on the same cores: the project's own decoding, the published network, a session of one
-thread for each core; bytes in, probabilities out, no text on the way. FastAPI has a pool of threads behind uvicorn,
-LitServe a worker process for each core, PyTriton a function for each core. All are asked by the same generator, and
-answer the same, which is checked first.
+The same job with equal care on the same cores: the project's own decoding, the published network in ONNX Runtime as it
+comes, a session of one thread for each core; bytes in, probabilities out, no text on the way. FastAPI has a pool of
+threads behind uvicorn, LitServe a worker process for each core, PyTriton a function for each core. All are asked by the
+same generator, and answer the same, which is checked first.
 """,
     "isolated": """\
 ## Inside tritonserver
@@ -98,8 +100,9 @@ Both ours: on a machine where another process keeps one core busy, and on one th
 
 In ONNX Runtime, one thread, one picture: the file as the project publishes it, which takes pixels, beside the one that
 paddle2onnx writes, which takes what a caller must have normalised and transposed before. That isn't counted, which is
-to paddle2onnx's advantage. Both answer the same, which is checked first. What the last table has "in both"
-is the network's, whoever writes the file.
+to paddle2onnx's advantage. Both answer the same, which is checked first. What the last table has "in both" is the
+network's, whoever writes the file. Where a network has squeeze-and-excitation, the CPU backend rewrites the graph that
+ONNX Runtime makes of the file (docs/model_repository.md, "The embedded server's backends"): the row after has that.
 """,
     "sdk": """\
 ## The SDK beside plain tritonclient

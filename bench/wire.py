@@ -2,7 +2,8 @@
 
     python -m bench.wire PORT CLIENTS WARM_UP_S SECONDS LEAST < REQUEST
 
-A thread for each client, with a connection of its own; an answer's status is checked, and its body read to the end.
+A thread for each client, with a connection of its own; an answer's status is checked, and its body read to the end. An
+answer with the head and the size of the one before, as most are, needn't be taken apart.
 Prints the pace of the requests as JSON. Only the standard library is needed, so it starts at once.
 """
 
@@ -22,6 +23,7 @@ LOOPBACK = "127.0.0.1"
 _TIMEOUT_S = 120
 _CHUNK = 1 << 16
 _BLANK_LINE = b"\r\n\r\n"
+_NOTHING = b"\0"  # begins no answer
 
 
 class Head(NamedTuple):
@@ -50,6 +52,7 @@ class Connection:
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection((LOOPBACK, port), _TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._last_head, self._last_size = _NOTHING, 0
 
     def __enter__(self) -> Connection:
         return self
@@ -61,15 +64,18 @@ class Connection:
         """The answer's body; ConnectionError if the status isn't 200, or the server hangs up."""
         self._socket.sendall(request)
         received = self._more()
+        if len(received) == self._last_size and received.startswith(self._last_head):
+            return received[len(self._last_head) :]
         while (begun := head(received)) is None:
             received += self._more()
         parts, missing = [received], begun.size - len(received)
         while missing > 0:
             parts.append(self._more())
             missing -= len(parts[-1])
-        body = b"".join(parts).partition(_BLANK_LINE)[2]
+        text, blank, body = b"".join(parts).partition(_BLANK_LINE)
         if begun.status != 200:
             raise ConnectionError(f"status {begun.status}: {body[:300]!r}")
+        self._last_head, self._last_size = text + blank, begun.size
         return body
 
     def _more(self) -> bytes:

@@ -25,13 +25,16 @@ _SMALLEST_SHARED_BYTES = 1024
 _MODEL, _WEIGHTS = "model.onnx", "weights.bin"
 
 
-def session(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
-    """A session for the model at `path`, with its optimised graph; with the model itself where there is no cache."""
+def session(path: Path, options: ort.SessionOptions, *, one_by_one: bool = False) -> ort.InferenceSession:
+    """A session for the model at `path`, with its optimised graph; with the model itself where there is no cache.
+
+    With `one_by_one` it is for one image at a time, and may be faster (squeeze_excite.py).
+    """
     cache = user_cache_path("tritonclas") / "onnxruntime"
-    entry = cache / _key(path, options)
+    entry = cache / _key(path, options, one_by_one=one_by_one)
     try:
         if not (entry / _MODEL).is_file():
-            _make(path, options, entry)
+            _make(path, options, entry, one_by_one=one_by_one)
             ctypes.CDLL(None).malloc_trim(0)  # what that took, twice the model, would stay this process's
             _evict(cache, LARGEST_CACHE_BYTES, keep=entry)
         os.utime(entry)
@@ -46,9 +49,9 @@ def _open(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
     return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _key(path: Path, options: ort.SessionOptions) -> str:
-    """Model (its files' size, time and place), ONNX Runtime's version, how much it optimises, processor."""
-    parts: list[object] = [path.resolve(), ort.__version__, options.graph_optimization_level, _processor()]
+def _key(path: Path, options: ort.SessionOptions, *, one_by_one: bool) -> str:
+    """Model (its files' size, time and place), ONNX Runtime's version, how much it optimises, for what, processor."""
+    parts: list[object] = [path.resolve(), ort.__version__, options.graph_optimization_level, one_by_one, _processor()]
     for file in sorted(path.parent.iterdir()):
         stat = file.stat()
         parts += [file.name, stat.st_size, stat.st_mtime_ns, stat.st_ino]
@@ -60,7 +63,7 @@ def _processor() -> str:
     return next((line for line in lines if line.startswith(("flags", "Features"))), "")
 
 
-def _make(path: Path, options: ort.SessionOptions, entry: Path) -> None:
+def _make(path: Path, options: ort.SessionOptions, entry: Path, *, one_by_one: bool) -> None:
     """Have it optimised into a folder that takes its name when it is whole; whoever is first wins."""
     entry.parent.mkdir(parents=True, exist_ok=True)
     with _temporary(entry.parent) as folder:
@@ -74,10 +77,21 @@ def _make(path: Path, options: ort.SessionOptions, entry: Path) -> None:
             "session.optimized_model_external_initializers_min_size_in_bytes", str(_SMALLEST_SHARED_BYTES)
         )
         ort.InferenceSession(str(path), saving, providers=["CPUExecutionProvider"])
+        if one_by_one:
+            _rewrite(folder / _MODEL, path)
         with contextlib.suppress(OSError):  # another process was first
             folder.rename(entry)
     if not (entry / _MODEL).is_file():
         raise FileNotFoundError(f"nothing was written to {entry}")
+
+
+def _rewrite(graph: Path, model: Path) -> None:
+    from squeeze_excite import rewrite  # noqa: PLC0415  ONNX takes a while to load, and is needed once a model
+
+    try:
+        rewrite(graph)
+    except Exception as error:  # noqa: BLE001  it works on what ONNX Runtime doesn't promise
+        print(f"squeeze-and-excitation of {model} stays as ONNX Runtime has it: {error}", file=sys.stderr)
 
 
 @contextlib.contextmanager

@@ -56,7 +56,7 @@ class Network:
         options[_SHARED_OUT].add_session_config_entry("session.intra_op.allow_spinning", "1")
         # What comes between two runs, such as the next picture's preprocessing, needs the cores.
         options[_SHARED_OUT].add_session_config_entry("session.force_spinning_stop", "1")
-        self._sessions = [session(path, each) for each in options[: min(2, _CORES)]]
+        self._sessions = [session(path, each, one_by_one=True) for each in options[: min(2, _CORES)]]
         self._choice = Choice(len(self._sessions))
         self.inputs, self.outputs = _ends(self._sessions[0])
 

@@ -7,15 +7,18 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bench import page, prepared, strategies
 from bench.__main__ import PARTS
 from bench.comparison import in_turns
+from bench.inprocess import InProcess
 from bench.pacing import Duration, pace, rate
 from bench.strategies import Strategy
 from bench.wire import Connection, Head, head
+from tritonclas import zoo
 
 
 def test_sides_come_in_reverse_every_other_round() -> None:
@@ -124,6 +127,30 @@ def test_a_refusal_is_an_error(answers: tuple[int, list[bytes]]) -> None:
         connection.ask(b"GET")
 
 
+def test_answers_alike_and_not_follow_each_other() -> None:
+    answers = [_ok(b"one"), _ok(b"two"), _ok(b"three"), b"HTTP/1.1 503 Unavailable\r\nContent-Length: 5\r\n\r\nthree"]
+
+    def serve() -> None:
+        connection, _ = listening.accept()
+        with connection:
+            for answer in answers:
+                connection.recv(1 << 16)
+                connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with Connection(listening.getsockname()[1]) as connection:
+            assert [connection.ask(b"GET") for _ in range(3)] == [b"one", b"two", b"three"]
+            with pytest.raises(ConnectionError, match="status 503"):
+                connection.ask(b"GET")
+        thread.join()
+
+
+def _ok(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
 def test_an_answer_cut_short_is_an_error(answers: tuple[int, list[bytes]]) -> None:
     port, pieces = answers
     pieces.append(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbu")
@@ -154,3 +181,22 @@ def test_strategies_use_all_cores(cores: int) -> None:
 def test_a_strategy_says_what_it_does() -> None:
     assert str(Strategy(2, 1, 8, own=True)) == "2 sessions of 1 thread, 2 runs at a time, batch 8"
     assert str(Strategy(1, 2, spinning=True)) == "a session of 2 threads that spin, batch 1"
+    assert str(Strategy(1, 2, rewritten=True)) == "a session of 2 threads, batch 1, our graph"
+
+
+def test_the_rewritten_graph_takes_no_batches() -> None:
+    made = strategies.rewritten(strategies.throughput(2))
+    assert made
+    assert {(each.batch, each.rewritten) for each in made} == {(1, True)}
+
+
+@pytest.mark.parametrize(("ours_s", "found"), [(0.5, ["ours", "by itself"]), (2.0, ["by itself"])])
+def test_the_references_are_the_best_and_the_best_by_itself(
+    ours_s: float, found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    by_itself = Strategy(2, 1)
+    times_s = {by_itself: 1.0, Strategy(1, 2): 1.5, Strategy(2, 1, rewritten=True): ours_s}
+    monkeypatch.setattr(InProcess, "image_s", lambda self, strategy, duration: times_s.get(strategy, 9.0))
+    reference = InProcess("crops", zoo.find("EfficientNetB0"), Path("network.onnx"))
+    references = reference.references([by_itself, Strategy(1, 2)], Duration(0, 0))
+    assert ["ours" if each.rewritten else "by itself" for each in references] == found

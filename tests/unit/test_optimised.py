@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -109,12 +111,27 @@ def test_the_least_recently_used_go_first(module: Any, path: Path, tmp_path: Pat
 
 
 def test_a_model_of_several_files_is_another_when_one_of_them_changes(module: Any, path: Path) -> None:
-    before = module._key(path, OPTIONS)
+    before = module._key(path, OPTIONS, one_by_one=False)
     data = path.with_name("weights.data")
     data.write_bytes(b"one")
-    with_data = module._key(path, OPTIONS)
+    with_data = module._key(path, OPTIONS, one_by_one=False)
     os.utime(data, (5, 5))
-    assert len({before, with_data, module._key(path, OPTIONS)}) == 3
+    assert len({before, with_data, module._key(path, OPTIONS, one_by_one=False)}) == 3
     moved = path.parents[1] / "2"
     shutil.copytree(path.parent, moved)
-    assert module._key(moved / "model.onnx", OPTIONS) not in {before, with_data}
+    assert module._key(moved / "model.onnx", OPTIONS, one_by_one=False) not in {before, with_data}
+
+
+def test_one_image_at_a_time_is_another_entry(module: Any, path: Path) -> None:
+    assert module._key(path, OPTIONS, one_by_one=False) != module._key(path, OPTIONS, one_by_one=True)
+
+
+def test_a_graph_that_cant_be_rewritten_is_served_as_it_is(
+    module: Any, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    broken = ModuleType("squeeze_excite")
+    broken.rewrite = lambda graph: 1 / 0  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "squeeze_excite", broken)
+    assert _answer(module.session(path, OPTIONS, one_by_one=True)) == 128
+    assert f"squeeze-and-excitation of {path} stays as ONNX Runtime has it: division by zero" in capfd.readouterr().err
+    assert len(_entries(tmp_path)) == 1
