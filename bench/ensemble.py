@@ -46,8 +46,6 @@ LATENCY = (MODEL, "EfficientNetB4")
 BOUND_OF_BATCHES = 0.95
 NETWORK_BOUND = 0.97
 LATENCY_BOUND = 1.10
-#: Which reference an aim is meant for: the best, whoever's graph it runs, or ONNX Runtime by itself.
-_BEST, _BY_ITSELF = 0, -1
 #: How far probabilities may be apart: networks of random weights amplify rounding, which depends on the batch.
 TOLERANCE = 2e-3
 Array = NDArray[np.float32]
@@ -94,29 +92,23 @@ def network() -> Iterator[Comparison]:
     """The network alone, which is given pixels."""
     with serving(MODEL) as served, InProcess("crops", served.model, served.network) as reference:
         requests = [(served.crops(1), NETWORK_BOUND), (served.crops(BATCH), NETWORK_BOUND)]
-        yield from _beside(requests, reference, f"{MODEL}_net, pixels", THROUGHPUT[MODEL][1], aims=_BY_ITSELF)
+        yield from _beside(requests, reference, f"{MODEL}_net, pixels", THROUGHPUT[MODEL][1])
 
 
 def _beside(
-    requests: Sequence[tuple[Prepared, float]],
-    reference: InProcess,
-    what: str,
-    duration: Duration,
-    *,
-    aims: int = _BEST,
+    requests: Sequence[tuple[Prepared, float]], reference: InProcess, what: str, duration: Duration
 ) -> Iterator[Comparison]:
-    """Each request beside one process, which is measured once a round; `aims` says beside which strategy they count."""
+    """Each request beside one process, which is measured once a round; aims count beside the fastest strategy."""
     references = reference.references(strategies.throughput(strategies.cores()), TRIAL)
-    expected = reference.probabilities(references[0])
     for request, _ in requests:
-        _check(request, expected)
+        _check(request, reference, references)
     sides = [partial(request.image_s, _clients(request), duration) for request, _ in requests]
     taken = in_turns(ROUNDS, *sides, *(partial(reference.image_s, each, duration) for each in references))
     for strategy, theirs in zip(references, taken[len(requests) :], strict=True):
-        for (request, bound), ours in zip(requests, taken, strict=False):
+        for (request, bound), ours in zip(requests, taken[: len(requests)], strict=True):
             name = f"{what}, batch {request.images}, {_clients(request)} clients"
-            counts = strategy == references[aims]
-            yield Comparison(name, f"in one process: {strategy}", ours, theirs, "least", bound if counts else 0.0)
+            aim = bound if strategy == references[0] else 0.0
+            yield Comparison(name, f"in one process: {strategy}", ours, theirs, "least", aim)
 
 
 def latency() -> Iterator[Comparison]:
@@ -125,7 +117,7 @@ def latency() -> Iterator[Comparison]:
         with serving(name) as served, InProcess("images", served.model, served.network) as reference:
             request, duration = served.pictures(1), THROUGHPUT[name][1]
             references = reference.references(strategies.latency(strategies.cores()), TRIAL)
-            _check(request, reference.probabilities(references[0]))
+            _check(request, reference, references)
             ours, *taken = in_turns(
                 ROUNDS,
                 partial(_p50_s, partial(request.pace, 1, duration)),
@@ -133,7 +125,7 @@ def latency() -> Iterator[Comparison]:
             )
             what = f"{name}, JPEG {resolution(SIZE)}, one at a time, median time"
             for strategy, theirs in zip(references, taken, strict=True):
-                bound = LATENCY_BOUND if strategy == references[_BEST] else 0.0
+                bound = LATENCY_BOUND if strategy == references[0] else 0.0
                 yield Comparison(what, f"in one process: {strategy}", ours, theirs, "most", bound)
 
 
@@ -141,10 +133,11 @@ def _p50_s(pace: Callable[[], Pace]) -> float:
     return pace().p50_ms / 1000
 
 
-def _check(request: Prepared, expected: Array) -> None:
-    """Both answer the same, or nothing is measured."""
-    for row in request.probabilities():
-        np.testing.assert_allclose(row, expected, atol=TOLERANCE)
+def _check(request: Prepared, reference: InProcess, references: Sequence[Strategy]) -> None:
+    """All answer the same, whoever's graph they run, or nothing is measured."""
+    for expected in map(reference.probabilities, references):
+        for row in request.probabilities():
+            np.testing.assert_allclose(row, expected, atol=TOLERANCE)
 
 
 def camera() -> Iterator[Comparison]:

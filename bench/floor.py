@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from textwrap import dedent
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from bench.pacing import Duration
 from bench.pictures import photograph
 from bench.prepared import Prepared
 from bench.processor_time import cpu_s
+from bench.strategies import Strategy
 from bench.table import Table, figure, spread
 from scripts import render
 from scripts.embedded import EmbeddedServer
@@ -78,7 +79,8 @@ def floor() -> Iterator[Table]:
         with InProcess("images", served.model, served.network) as reference:
             best = reference.best(strategies.latency(strategies.cores()), _TRIAL)
             computed_ms = [reference.pace(best, DURATION).p50_ms for _ in range(ROUNDS)]
-        asked_ms = [idle.between("images", served.network, 1, strategies.cores()).p50_ms for _ in range(ROUNDS)]
+        alone = replace(best, workers=1, threads=strategies.cores(), own=True, spinning=False)
+        asked_ms = [idle.between("images", served.network, alone).p50_ms for _ in range(ROUNDS)]
     bound = 1 + statistics.median(asked_ms) / statistics.median(computed_ms)
     columns = ("", "in one process", "asked for nothing", "bound of ours / in one process")
     row = (f"{MODEL}, JPEG", spread(computed_ms), spread(asked_ms), figure(bound))
@@ -89,11 +91,12 @@ def _costs(served: Served, idle: _Idle) -> Iterator[tuple[str, ...]]:
     for kind, what in (("images", f"{MODEL}, JPEG"), ("crops", f"{MODEL}_net, pixels")):
         with InProcess(kind, served.model, served.network) as reference:
             best = reference.best(strategies.throughput(strategies.cores()), _TRIAL)
+            single = replace(best, workers=strategies.cores(), threads=1, batch=1, own=True, spinning=False)
             rounds = [
                 (
                     1000 * strategies.cores() * reference.image_s(best, DURATION),
                     *idle.busy(kind),
-                    *idle.between(kind, served.network, strategies.cores(), 1)[:2],
+                    *idle.between(kind, served.network, single)[:2],
                 )
                 for _ in range(ROUNDS)
             ]
@@ -124,10 +127,10 @@ class _Idle:
         requests = pace.per_s * (DURATION.warm_up_s + DURATION.measured_s)
         return 1000 * (cpu_s(self.pid) - begin_s) / requests, 1000 * pace.cpu_s / requests
 
-    def between(self, kind: str, network: Path, workers: int, threads: int) -> _Cost:
+    def between(self, kind: str, network: Path, strategy: Strategy) -> _Cost:
         """Of a request after each run of the network."""
         request = self.requests[kind]
-        arguments = (kind, MODEL, network, workers, threads, request.port, DURATION.measured_s)
+        arguments = (kind, MODEL, network, json.dumps(asdict(strategy)), request.port, DURATION.measured_s)
         command = [sys.executable, "-m", "bench.interleaved", *map(str, arguments)]
         begin_s = cpu_s(self.pid)
         done = subprocess.run(command, input=request.request, stdout=subprocess.PIPE, check=True)

@@ -1,9 +1,9 @@
 """Pictures decoded and run in one process, each followed by a request: what asking costs between two runs of a network.
 
-    python -m bench.interleaved images|crops NAME NETWORK WORKERS THREADS PORT SECONDS < REQUEST
+    python -m bench.interleaved images|crops NAME NETWORK STRATEGY PORT SECONDS < REQUEST
 
-Prints as JSON how many requests were sent, the processor time that sending one and reading its answer took, and after
-what time half of them were answered.
+The strategy is JSON. Prints as JSON how many requests were sent, the processor time that sending one and reading its
+answer took, and after what time half of them were answered.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class _Asking:
 
 def main() -> None:
     """Compute and ask in turns."""
-    kind, name, network, number, threads, port, seconds = sys.argv[1:]
+    kind, name, network, strategy, port, seconds = sys.argv[1:]
     request = sys.stdin.buffer.read()
     cv2.setNumThreads(1)
     feed = feed_of(kind, zoo.find(name), photograph(*SIZE))
-    strategy = Strategy(int(number), int(threads), own=True)
-    asking = [_Asking(work, int(port), request) for work in workers(Path(network), feed, strategy)]
+    made = workers(Path(network), feed, Strategy(**json.loads(strategy)))
+    asking = [_Asking(work, int(port), request) for work in made]
     pace(asking, Duration(0, float(seconds)))
     taken_s = [taken_s for each in asking for taken_s in each.taken_s]
     found = {

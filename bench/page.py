@@ -63,7 +63,7 @@ behind Triton's HTTP endpoint can meet it on this machine.
     "network": """\
 ## The network alone
 
-The same, of pixels that are there already: what the server adds to ONNX Runtime, which the aims mean by itself.
+The same, of pixels that are there already: what the server adds to ONNX Runtime.
 """,
     "latency": """\
 ## One at a time
@@ -73,10 +73,11 @@ The same with a single client, and in the process that is fastest for one pictur
     "alternatives": """\
 ## Other servers
 
-The same job with equal care on the same cores: the project's own decoding, the published network in ONNX Runtime as it
-comes, a session of one thread for each core; bytes in, probabilities out, no text on the way. FastAPI has a pool of
-threads behind uvicorn, LitServe a worker process for each core, PyTriton a function for each core. All are asked by the
-same generator, and answer the same, which is checked first.
+The same job with equal care on the same cores: the project's own decoding, the published network in ONNX Runtime, a
+session of one thread for each core; bytes in, probabilities out, no text on the way. FastAPI has a pool of threads
+behind uvicorn, LitServe a worker process for each core, PyTriton a function for each core. All are asked by the same
+generator, and answer the same, which is checked first. The embedded server has its rewritten graph, which is a part of
+what one gains by it; the last rows show the others with that graph, too.
 """,
     "isolated": """\
 ## Inside tritonserver

@@ -23,7 +23,6 @@ LOOPBACK = "127.0.0.1"
 _TIMEOUT_S = 120
 _CHUNK = 1 << 16
 _BLANK_LINE = b"\r\n\r\n"
-_NOTHING = b"\0"  # begins no answer
 
 
 class Head(NamedTuple):
@@ -52,7 +51,7 @@ class Connection:
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection((LOOPBACK, port), _TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._last_head, self._last_size = _NOTHING, 0
+        self._last_head, self._last_size = b"", 0
 
     def __enter__(self) -> Connection:
         return self

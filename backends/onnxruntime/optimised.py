@@ -23,6 +23,7 @@ from platformdirs import user_cache_path
 LARGEST_CACHE_BYTES = 8 * 2**30
 _SMALLEST_SHARED_BYTES = 1024
 _MODEL, _WEIGHTS = "model.onnx", "weights.bin"
+_REWRITING = Path(__file__).with_name("squeeze_excite.py")
 
 
 def session(path: Path, options: ort.SessionOptions, *, one_by_one: bool = False) -> ort.InferenceSession:
@@ -50,8 +51,10 @@ def _open(path: Path, options: ort.SessionOptions) -> ort.InferenceSession:
 
 
 def _key(path: Path, options: ort.SessionOptions, *, one_by_one: bool) -> str:
-    """Model (its files' size, time and place), ONNX Runtime's version, how much it optimises, for what, processor."""
-    parts: list[object] = [path.resolve(), ort.__version__, options.graph_optimization_level, one_by_one, _processor()]
+    """Model (its files' size, time and place), ONNX Runtime's version, how much it optimises, processor, rewriting."""
+    parts: list[object] = [path.resolve(), ort.__version__, options.graph_optimization_level, _processor()]
+    if one_by_one:
+        parts.append(_REWRITING.read_text(encoding="utf-8"))
     for file in sorted(path.parent.iterdir()):
         stat = file.stat()
         parts += [file.name, stat.st_size, stat.st_mtime_ns, stat.st_ino]
@@ -86,9 +89,11 @@ def _make(path: Path, options: ort.SessionOptions, entry: Path, *, one_by_one: b
 
 
 def _rewrite(graph: Path, model: Path) -> None:
-    from squeeze_excite import rewrite  # noqa: PLC0415  ONNX takes a while to load, and is needed once a model
-
+    if b"ReorderInput" not in graph.read_bytes():
+        return
     try:
+        from squeeze_excite import rewrite  # noqa: PLC0415  ONNX takes a while to load, and is needed once a model
+
         rewrite(graph)
     except Exception as error:  # noqa: BLE001  it works on what ONNX Runtime doesn't promise
         print(f"squeeze-and-excitation of {model} stays as ONNX Runtime has it: {error}", file=sys.stderr)

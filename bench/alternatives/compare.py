@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import ensemble, prepared
+from bench.alternatives.pipeline import REWRITTEN
 from bench.comparison import Comparison, in_turns
 from bench.ensemble import CLIENTS, MODEL, SIZE, TOLERANCE, Served, serving
 from bench.pictures import photograph
@@ -47,27 +48,29 @@ ALTERNATIVES = (
 def compare() -> Iterator[Comparison]:
     """Each beside the embedded server; an idle one has nothing to do."""
     with serving(MODEL) as served:
-        for alternative in ALTERNATIVES:
-            with running(alternative, served) as theirs:
-                yield _beside(alternative, served.pictures(1), theirs)
+        for rewritten in (False, True):
+            for alternative in ALTERNATIVES:
+                with running(alternative, served, rewritten=rewritten) as theirs:
+                    other, bound = (f"{alternative.name}, our graph", 0.0) if rewritten else (alternative.name, BOUND)
+                    yield _beside(served.pictures(1), theirs, other, bound)
 
 
-def _beside(alternative: Alternative, ours: Prepared, theirs: Prepared) -> Comparison:
+def _beside(ours: Prepared, theirs: Prepared, other: str, bound: float) -> Comparison:
     np.testing.assert_allclose(ours.probabilities(), theirs.probabilities(), atol=TOLERANCE)
     duration = ensemble.THROUGHPUT[MODEL][1]
     sides = [partial(each.image_s, CLIENTS, duration) for each in (ours, theirs)]
     name = f"{MODEL}, JPEG {ensemble.resolution(SIZE)}, batch 1, {CLIENTS} clients"
     ours_s, theirs_s = in_turns(ensemble.ROUNDS, *sides)
-    return Comparison(name, alternative.name, ours_s, theirs_s, "least", BOUND)
+    return Comparison(name, other, ours_s, theirs_s, "least", bound)
 
 
 @contextmanager
-def running(alternative: Alternative, served: Served) -> Iterator[Prepared]:
+def running(alternative: Alternative, served: Served, *, rewritten: bool = False) -> Iterator[Prepared]:
     """The other server, from when it answers to its end."""
     ports = Ports().chosen()
     arguments = (served.model.name, served.network, ports.http, ports.grpc, ports.metrics)
     module = f"{__package__}.{alternative.module}"
-    process = processes.start([sys.executable, "-m", module, *map(str, arguments)], _environment())
+    process = processes.start([sys.executable, "-m", module, *map(str, arguments)], _environment(rewritten))
     said: list[str] = []
     reader = threading.Thread(target=lambda: said.extend(process.stdout or ()), daemon=True)
     reader.start()
@@ -80,10 +83,11 @@ def running(alternative: Alternative, served: Served) -> Iterator[Prepared]:
         reader.join(_GRACE_S)
 
 
-def _environment() -> dict[str, str]:
+def _environment(rewritten: bool) -> dict[str, str]:
     """PyTriton's backend must find this interpreter and its library, and would take the first of PATH and another's."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return os.environ | {"PATH": path, "LD_LIBRARY_PATH": str(preflight.libpython().parent)}
+    libraries = str(preflight.libpython().parent)
+    return os.environ | {"PATH": path, "LD_LIBRARY_PATH": libraries, REWRITTEN: "1" if rewritten else ""}
 
 
 def _wait_ready(request: Prepared, process: subprocess.Popen[str], said: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,9 @@ from bench.strategies import Strategy
 from tritonclas import zoo
 from tritonclas.preprocess import Preprocessing
 
+#: Where this variable is set, the network has the CPU backend's graph.
+REWRITTEN = "TRITONCLAS_BENCH_REWRITTEN"
+
 
 class Pipeline:
     """An encoded picture to probabilities, on one core. One session of one thread for each core is the fastest."""
@@ -21,7 +25,8 @@ class Pipeline:
         cv2.setNumThreads(1)
         model = zoo.find(name)
         self._preprocessing = Preprocessing(model.resize_short, model.crop, model.interpolation)
-        self._session = session(network, Strategy(workers=1, threads=1))
+        rewritten = bool(os.environ.get(REWRITTEN))
+        self._session = session(network, Strategy(workers=1, threads=1, rewritten=rewritten))
 
     def __call__(self, encoded: bytes) -> NDArray[np.float32]:
         """Float32 `[classes]`."""

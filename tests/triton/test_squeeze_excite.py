@@ -35,6 +35,8 @@ def test_its_answers_are_onnxruntimes(tmp_path: Path, monkeypatch: pytest.Monkey
     np.testing.assert_allclose(np.stack(one_by_one), expected, rtol=1e-3, atol=1e-5)
     np.testing.assert_allclose(together, expected, rtol=1e-3, atol=1e-5)
     (graph,) = (user_cache_path("tritonclas") / "onnxruntime").glob("*/model.onnx")
-    operators = Counter(node.op_type for node in onnx.load(graph, load_external_data=False).graph.node)
+    nodes = onnx.load(graph, load_external_data=False).graph.node
+    operators = Counter(node.op_type for node in nodes)
+    assert {node.domain for node in nodes if node.op_type == "Conv"} == {"com.microsoft.nchwc"}
     assert operators["GlobalAveragePool"] > 1, "squeeze-and-excitation"
     assert operators["ReorderInput"] == 0, "no product is laid out again"

@@ -128,7 +128,8 @@ def test_a_refusal_is_an_error(answers: tuple[int, list[bytes]]) -> None:
 
 
 def test_answers_alike_and_not_follow_each_other() -> None:
-    answers = [_ok(b"one"), _ok(b"two"), _ok(b"three"), b"HTTP/1.1 503 Unavailable\r\nContent-Length: 5\r\n\r\nthree"]
+    answers = [_ok(b"one"), _ok(b"two"), _ok(b"three"), b"HTTP/1.1 503 No\r\nContent-Length: 5\r\n\r\nthree"]
+    assert len(answers[-1]) == len(answers[-2])
 
     def serve() -> None:
         connection, _ = listening.accept()
@@ -200,3 +201,5 @@ def test_the_references_are_the_best_and_the_best_by_itself(
     reference = InProcess("crops", zoo.find("EfficientNetB0"), Path("network.onnx"))
     references = reference.references([by_itself, Strategy(1, 2)], Duration(0, 0))
     assert ["ours" if each.rewritten else "by itself" for each in references] == found
+    without = InProcess("crops", zoo.find("ResNeXt101_32x8d_wsl"), Path("network.onnx"))
+    assert without.references([by_itself, Strategy(1, 2)], Duration(0, 0)) == [by_itself], "there is nothing to rewrite"
