@@ -134,9 +134,10 @@ def _p50_s(pace: Callable[[], Pace]) -> float:
 
 
 def _check(request: Prepared, reference: InProcess, references: Sequence[Strategy]) -> None:
-    """All answer the same, whoever's graph they run, or nothing is measured."""
+    """All answer the same, whosever graph they run, or nothing is measured."""
+    rows = request.probabilities()
     for expected in map(reference.probabilities, references):
-        for row in request.probabilities():
+        for row in rows:
             np.testing.assert_allclose(row, expected, atol=TOLERANCE)
 
 

@@ -165,7 +165,7 @@ class InProcess:
         return 1 / (self.pace(strategy, duration).per_s * strategy.batch)
 
     def best(self, among: Sequence[Strategy], duration: Duration) -> Strategy:
-        """The fastest strategy in a short trial of each, whoever's graph it runs."""
+        """The fastest strategy in a short trial of each, whosever graph it runs."""
         return self.references(among, duration)[0]
 
     def references(self, among: Sequence[Strategy], duration: Duration) -> list[Strategy]:

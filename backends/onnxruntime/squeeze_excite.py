@@ -116,7 +116,7 @@ def _attribute(node: NodeProto, name: str) -> Any:
     return next((helper.get_attribute_value(each) for each in node.attribute if each.name == name), None)
 
 
-def _rewritten(model: ModelProto, products: Sequence[_Product], shapes: Mapping[str, Any], block: int) -> ModelProto:
+def _rewritten(model: ModelProto, products: Sequence[_Product], sizes: Mapping[str, Any], block: int) -> ModelProto:
     made = ModelProto()
     made.CopyFrom(model)
     graph = made.graph
@@ -131,7 +131,7 @@ def _rewritten(model: ModelProto, products: Sequence[_Product], shapes: Mapping[
             node.input[:] = [renamed.get(name, name) for name in node.input]
             nodes.append(node)
             continue
-        _, channels, height, width = shapes[product.pixels]
+        _, channels, height, width = sizes[product.pixels]
         kernel = _kernel(product, weights, block)
         if kernel and _WEIGHT_COST * kernel.dims[0] < height * width:
             renamed[product.reorder.output[0]], renamed[kernel.name] = product.pixels, f"{kernel.name}.scaled"
@@ -196,6 +196,5 @@ def _in_use(nodes: Sequence[NodeProto], results: Sequence[str]) -> list[NodeProt
 
 
 def _replace(repeated: Any, values: Sequence[Any]) -> None:
-    kept = list(values)
     del repeated[:]
-    repeated.extend(kept)
+    repeated.extend(values)
