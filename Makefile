@@ -27,7 +27,7 @@ quickstart: $(INSTALLED)  ## Populate, serve, classify the example pictures, loa
 test: $(INSTALLED)  ## Run all tests: unit, wire, and on a real Triton
 	@$(BIN)/python -m pytest
 
-slowtest: $(INSTALLED)  ## Run the tests that make test leaves out because they take long (4 minutes)
+slowtest: $(INSTALLED)  ## Run the tests that make test leaves out because they take long (8 minutes)
 	@$(BIN)/python -m pytest -m slow
 
 zoo: $(INSTALLED)  ## Take every model the whole way, measure, and write docs/zoo.md (an hour)

@@ -26,6 +26,7 @@ from bench import (
 from bench.alternatives import compare as alternatives
 from bench.comparison import Comparison
 from bench.table import Table
+from scripts.in_process import NoHost
 from tritonclas.cli import example
 
 PARTS: dict[str, Callable[[], Iterator[Comparison | Table] | Iterator[Comparison] | Iterator[Table]]] = {
@@ -62,7 +63,10 @@ def main(only: tuple[str, ...], out: Path | None) -> None:
     with tempfile.TemporaryDirectory(prefix="tritonclas-bench-") as cache:
         os.environ["XDG_CACHE_HOME"] = cache  # what is made for models of a few minutes isn't worth keeping
         for name in only or PARTS:
-            found[name] = list(_measured(name))
+            try:
+                found[name] = list(_measured(name))
+            except NoHost as error:
+                raise click.ClickException(f"{name} can't be measured: {error}") from error
             if out:  # after each part, so that an interruption costs one
                 page.write({part: found[part] for part in PARTS if part in found}, out)
     if out:

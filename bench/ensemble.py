@@ -14,12 +14,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import prepared, raw_export, strategies
+from bench import prepared, raw_export, rows, strategies
 from bench.comparison import Comparison, in_turns
 from bench.inprocess import InProcess
 from bench.pacing import Duration, Pace
 from bench.pictures import photograph
 from bench.prepared import Prepared
+from bench.rows import CLIENTS, MODEL, SIZE
 from bench.strategies import Strategy
 from scripts import processes
 from scripts.embedded import EmbeddedServer
@@ -29,10 +30,7 @@ from scripts.versions import onnx_path
 from tritonclas import zoo
 from tritonclas.preprocess import Preprocessing
 
-MODEL = "EfficientNetB0"
-SIZE = (500, 375)
 BATCH = 8
-CLIENTS, CLIENTS_OF_BATCHES = 4, 2
 ROUNDS = 7
 TRIAL = Duration(0.3, 1.0, least=2)
 
@@ -85,14 +83,14 @@ def throughput() -> Iterator[Comparison]:
     for name, (bound, duration) in THROUGHPUT.items():
         with serving(name) as served, InProcess("images", served.model, served.network) as reference:
             requests = [(served.pictures(1), bound), (served.pictures(BATCH), BOUND_OF_BATCHES)]
-            yield from _beside(requests, reference, f"{name}, JPEG {resolution(SIZE)}", duration)
+            yield from _beside(requests, reference, rows.pictures(name), duration)
 
 
 def network() -> Iterator[Comparison]:
     """The network alone, which is given pixels."""
     with serving(MODEL) as served, InProcess("crops", served.model, served.network) as reference:
         requests = [(served.crops(1), NETWORK_BOUND), (served.crops(BATCH), NETWORK_BOUND)]
-        yield from _beside(requests, reference, f"{MODEL}_net, pixels", THROUGHPUT[MODEL][1])
+        yield from _beside(requests, reference, rows.crops(), THROUGHPUT[MODEL][1])
 
 
 def _beside(
@@ -102,11 +100,11 @@ def _beside(
     references = reference.references(strategies.throughput(strategies.cores()), TRIAL)
     for request, _ in requests:
         _check(request, reference, references)
-    sides = [partial(request.image_s, _clients(request), duration) for request, _ in requests]
+    sides = [partial(request.image_s, rows.clients(request.images), duration) for request, _ in requests]
     taken = in_turns(ROUNDS, *sides, *(partial(reference.image_s, each, duration) for each in references))
     for strategy, theirs in zip(references, taken[len(requests) :], strict=True):
         for (request, bound), ours in zip(requests, taken[: len(requests)], strict=True):
-            name = f"{what}, batch {request.images}, {_clients(request)} clients"
+            name = rows.busy(what, request.images)
             aim = bound if strategy == references[0] else 0.0
             yield Comparison(name, f"in one process: {strategy}", ours, theirs, "least", aim)
 
@@ -123,7 +121,7 @@ def latency() -> Iterator[Comparison]:
                 partial(_p50_s, partial(request.pace, 1, duration)),
                 *(partial(_p50_s, partial(reference.pace, each, duration)) for each in references),
             )
-            what = f"{name}, JPEG {resolution(SIZE)}, one at a time, median time"
+            what = rows.one_at_a_time(rows.pictures(name))
             for strategy, theirs in zip(references, taken, strict=True):
                 bound = LATENCY_BOUND if strategy == references[0] else 0.0
                 yield Comparison(what, f"in one process: {strategy}", ours, theirs, "most", bound)
@@ -135,9 +133,9 @@ def _p50_s(pace: Callable[[], Pace]) -> float:
 
 def _check(request: Prepared, reference: InProcess, references: Sequence[Strategy]) -> None:
     """All answer the same, whosever graph they run, or nothing is measured."""
-    rows = request.probabilities()
+    answers = request.probabilities()
     for expected in map(reference.probabilities, references):
-        for row in rows:
+        for row in answers:
             np.testing.assert_allclose(row, expected, atol=TOLERANCE)
 
 
@@ -152,7 +150,7 @@ def camera() -> Iterator[Comparison]:
             request = served.pictures(1, size)
             sides = partial(request.image_s, CLIENTS, duration), partial(reference.image_s, defaults, duration)
             ours, theirs = in_turns(ROUNDS, *sides)
-    name = f"{MODEL}, JPEG {resolution(size)}, batch 1, {CLIENTS} clients"
+    name = rows.busy(rows.pictures(MODEL, size), 1)
     other = f"in one process: Pillow, numpy, a session by default, {CLIENTS} threads"
     yield Comparison(name, other, ours, theirs, "least", bound)
 
@@ -163,8 +161,8 @@ def in_processes() -> Iterator[Comparison]:
     with serving(MODEL) as served, serving(MODEL, isolated=True) as isolated:
         for batch in (1, BATCH):
             sides = [each.pictures(batch) for each in (served, isolated)]
-            ours, theirs = in_turns(ROUNDS, *(partial(each.image_s, _clients(each), duration) for each in sides))
-            what = f"{MODEL}, JPEG {resolution(SIZE)}, batch {batch}, {_clients(sides[0])} clients, inside tritonserver"
+            ours, theirs = in_turns(ROUNDS, *(partial(each.image_s, rows.clients(batch), duration) for each in sides))
+            what = f"{rows.busy(rows.pictures(), batch)}, inside tritonserver"
             yield Comparison(what, "in processes of their own (--isolated)", ours, theirs, "least", 0.0)
 
 
@@ -182,14 +180,5 @@ def busy_neighbour() -> Iterator[Comparison]:
                 processes.stop(neighbour, grace_s=1)
 
         ours, theirs = in_turns(ROUNDS, disturbed, partial(request.image_s, CLIENTS, duration))
-    name = f"{MODEL}, JPEG {resolution(SIZE)}, batch 1, {CLIENTS} clients, beside a process that keeps a core busy"
+    name = f"{rows.busy(rows.pictures(), 1)}, beside a process that keeps a core busy"
     yield Comparison(name, "without that process", ours, theirs, "least", 0.45)
-
-
-def _clients(request: Prepared) -> int:
-    return CLIENTS if request.images == 1 else CLIENTS_OF_BATCHES
-
-
-def resolution(size: tuple[int, int]) -> str:
-    """As in the rows' names."""
-    return "x".join(map(str, size))

@@ -1,8 +1,12 @@
-"""What a server must spend on a picture before anything is computed: Triton and an ensemble whose steps do nothing."""
+"""What a server must spend on a picture before anything is computed: Triton and an ensemble whose steps do nothing.
+
+Its rows are named as the comparisons that they bound.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import subprocess
 import sys
@@ -11,48 +15,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from textwrap import dedent
 from typing import NamedTuple
 
 import numpy as np
 
-from bench import prepared, strategies
-from bench.ensemble import MODEL, SIZE, Served, serving
+from bench import prepared, rows, strategies
+from bench.ensemble import Served, serving
 from bench.inprocess import InProcess
 from bench.pacing import Duration
 from bench.pictures import photograph
 from bench.prepared import Prepared
 from bench.processor_time import cpu_s
+from bench.rows import CLIENTS, MODEL, SIZE
 from bench.strategies import Strategy
 from bench.table import Table, figure, spread
-from scripts import render
+from scripts import in_process, render
 from scripts.embedded import EmbeddedServer
 from tritonclas.served import Served as Row
 
-CLIENTS = 4
 ROUNDS = 5
 DURATION = Duration(0.5, 3.0)
 _TRIAL = Duration(0.3, 1.0)
 _IDLE = Row(name="Idle", crop=224, resize_short=256, interpolation="cubic", max_batch_size=32)
 
-#: A step that answers with as many zeros as its output has, whatever it is asked.
-_STEP = """\
-    import json
-
-    import numpy as np
-    import triton_python_backend_utils as pb_utils
-
-
-    class TritonPythonModel:
-        def initialize(self, args):
-            output = json.loads(args["model_config"])["output"][0]
-            kind = np.uint8 if output["data_type"] == "TYPE_UINT8" else np.float32
-            shape = [int(size) for size in output["dims"]]
-            self._answer = pb_utils.Tensor(output["name"], np.zeros((1, *shape), kind))
-
-        def execute(self, requests):
-            return [pb_utils.InferenceResponse([self._answer]) for _ in requests]
-"""
+_NOTHING = Path(__file__).with_name("nothing.c")
+#: The backends' outputs: name, TRITONSERVER_DataType, sizes.
+_OUTPUTS = {
+    "imagenet_preprocess": ("pixels", 2, (1, _IDLE.crop, _IDLE.crop, 3), 1),
+    "onnxruntime": ("probabilities", 11, (1, _IDLE.classes), 4),
+}
 _COLUMNS = (
     "",
     "in one process",
@@ -63,46 +54,46 @@ _COLUMNS = (
     "bound of ours / in one process",
 )
 _NOTE = f"""\
-One request a picture; medians of {ROUNDS} rounds, least and most in brackets. Steps that do nothing hand on as many
-bytes as real ones. Asked *all the time*, by {CLIENTS} clients, Triton has its code in the processor's caches. *Between
-two runs* of a network, which empties these, it hasn't: the pictures are computed in one process, and after each one
-Triton is asked to do nothing. No server that is asked so can do more pictures a second than the bound says, however
-well it decodes and computes."""
+One request a picture; medians of {ROUNDS} rounds, least and most in brackets. Steps that do nothing
+(`bench/nothing.c`) hand on as many bytes as real ones. Asked *all the time*, by {CLIENTS} clients, Triton has its code
+in the processor's caches. *Between two runs* of a network, which empties these, it hasn't: the pictures are computed in
+one process, and after each one Triton is asked to do nothing. No server that is asked so can do more pictures a second
+than the bound says, however well it decodes and computes."""
 _LATENCY_NOTE = """\
 Medians. The picture is computed in one process, on all cores, and then Triton is asked to do nothing."""
 
 
 def floor() -> Iterator[Table]:
     """What a picture costs in one process, what asking for nothing costs, and what follows."""
-    with serving(MODEL) as served, _idle() as idle:
-        yield Table("Milliseconds of a core for a picture", _COLUMNS, tuple(_costs(served, idle)), _NOTE)
+    with serving(MODEL) as served, idle() as asked:
+        yield Table("Milliseconds of a core for a picture", _COLUMNS, tuple(_costs(served, asked)), _NOTE)
         with InProcess("images", served.model, served.network) as reference:
             best = reference.best(strategies.latency(strategies.cores()), _TRIAL)
             computed_ms = [reference.pace(best, DURATION).p50_ms for _ in range(ROUNDS)]
         alone = replace(best, workers=1, threads=strategies.cores(), own=True, spinning=False)
-        asked_ms = [idle.between("images", served.network, alone).p50_ms for _ in range(ROUNDS)]
+        asked_ms = [asked.between("images", served.network, alone).p50_ms for _ in range(ROUNDS)]
     bound = 1 + statistics.median(asked_ms) / statistics.median(computed_ms)
     columns = ("", "in one process", "asked for nothing", "bound of ours / in one process")
-    row = (f"{MODEL}, JPEG", spread(computed_ms), spread(asked_ms), figure(bound))
+    row = (rows.one_at_a_time(rows.pictures()), spread(computed_ms), spread(asked_ms), figure(bound))
     yield Table("Milliseconds for a picture, one at a time", columns, (row,), _LATENCY_NOTE)
 
 
-def _costs(served: Served, idle: _Idle) -> Iterator[tuple[str, ...]]:
-    for kind, what in (("images", f"{MODEL}, JPEG"), ("crops", f"{MODEL}_net, pixels")):
+def _costs(served: Served, asked: Idle) -> Iterator[tuple[str, ...]]:
+    for kind, what in (("images", rows.pictures()), ("crops", rows.crops())):
         with InProcess(kind, served.model, served.network) as reference:
             best = reference.best(strategies.throughput(strategies.cores()), _TRIAL)
             single = replace(best, workers=strategies.cores(), threads=1, batch=1, own=True, spinning=False)
             rounds = [
                 (
                     1000 * strategies.cores() * reference.image_s(best, DURATION),
-                    *idle.busy(kind),
-                    *idle.between(kind, served.network, single)[:2],
+                    *asked.busy(kind),
+                    *asked.between(kind, served.network, single)[:2],
                 )
                 for _ in range(ROUNDS)
             ]
         columns = [list(values) for values in zip(*rounds, strict=True)]
         computed_ms, _, _, server_ms, client_ms = map(statistics.median, columns)
-        yield (what, *map(spread, columns), figure(computed_ms / (computed_ms + server_ms + client_ms)))
+        yield (rows.busy(what, 1), *map(spread, columns), figure(computed_ms / (computed_ms + server_ms + client_ms)))
 
 
 class _Cost(NamedTuple):
@@ -114,7 +105,7 @@ class _Cost(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Idle:
+class Idle:
     """A server whose models do nothing, and what it is asked: `images` of the ensemble, `crops` of the network."""
 
     pid: int
@@ -139,21 +130,31 @@ class _Idle:
         return _Cost(server_ms, found["client_ms"], found["p50_ms"])
 
 
+def _build(backend: str, library: Path) -> None:
+    """The C backend that does nothing."""
+    output, kind, shape, item_bytes = _OUTPUTS[backend]
+    sizes = {"SHAPE": ",".join(map(str, shape)), "BYTES": math.prod(shape) * item_bytes}
+    defined = {"OUTPUT": json.dumps(output), "TYPE": kind} | sizes
+    options = [f"-D{name}={value}" for name, value in defined.items()]
+    in_process.build([*options, f"-I{in_process.SOURCES}", str(_NOTHING)], library)
+
+
 @contextmanager
-def _idle() -> Iterator[_Idle]:
+def idle() -> Iterator[Idle]:
+    """Triton with the model `Idle`, whose steps do nothing. NoHost without a C compiler."""
     with tempfile.TemporaryDirectory(prefix="tritonclas-bench-") as folder:
         models, backends = Path(folder, "models"), Path(folder, "backends")
         render.write(render.render([_IDLE]), models)
         for name in (_IDLE.name, _IDLE.network_name, _IDLE.preprocess_name):
             (models / name / "1").mkdir(parents=True)
         (models / _IDLE.network_name / render.LABELS_FILE).write_text("nothing\n" * _IDLE.classes)
-        for backend in ("imagenet_preprocess", "onnxruntime"):
+        for backend in _OUTPUTS:
             (backends / backend).mkdir(parents=True)
-            (backends / backend / "model.py").write_text(dedent(_STEP))
+            _build(backend, backends / backend / f"libtriton_{backend}.so")
         with EmbeddedServer([_IDLE.name], models, backends=backends) as server:
             pixels = np.zeros((1, _IDLE.crop, _IDLE.crop, 3), np.uint8)
             requests = {
                 "images": prepared.pictures(server.ports.http, _IDLE.name, [photograph(*SIZE)]),
                 "crops": prepared.crops(server.ports.http, _IDLE.network_name, pixels),
             }
-            yield _Idle(server.process.pid, requests)
+            yield Idle(server.process.pid, requests)

@@ -58,7 +58,7 @@ are of one image, with all clients busy.
 ## What a server must spend
 
 How much is left to gain with single pictures of the smallest network. Where an aim lies beyond its bound, no backends
-behind Triton's HTTP endpoint can meet it on this machine.
+behind Triton's HTTP endpoint, with queues that have a limit, can meet it on this machine.
 """,
     "network": """\
 ## The network alone
@@ -173,6 +173,9 @@ Files are in the machine's cache, as after a first start.
 """,
 }
 
+#: The parts whose other side is one process, so that the floor's bounds are theirs.
+_BOUNDED = ("throughput", "network", "latency")
+
 
 def header() -> dict[str, str]:
     """What this is measured on, with, and when."""
@@ -214,20 +217,36 @@ def _read(each: dict[str, Any]) -> Comparison | Table:
 
 def markdown(head: Mapping[str, str], found: Mapping[str, Part]) -> str:
     """The page."""
-    parts = [_INTRODUCTION.format(**head), *_aims([each for part in found.values() for each in part])]
+    parts = [_INTRODUCTION.format(**head), *_aims(found)]
     parts += [f"{_HEADINGS[name]}\n{_figures(part)}" for name, part in found.items()]
     return "\n".join(parts)
 
 
-def _aims(every: Part) -> Iterator[str]:
-    """How many of the aims are met, and which aren't."""
-    aims = [each for each in every if isinstance(each, Comparison) and each.bound]
+def _aims(found: Mapping[str, Part]) -> Iterator[str]:
+    """How many of the aims are met, and which aren't, with their bounds on this machine."""
+    aims = [
+        (name, each) for name, part in found.items() for each in part if isinstance(each, Comparison) and each.bound
+    ]
     if not aims:
         return
-    missed = [f"- {each.name} ({each.other}): {each.ratio:.2f}, {_aim(each)}" for each in aims if not each.met]
+    bounds = _bounds(found.get("floor", ()))
+    missed = [_missed(each, bounds.get(each.name) if name in _BOUNDED else None) for name, each in aims if not each.met]
     yield f"{len(aims) - len(missed)} of {len(aims)} aims are met{', not these:' if missed else '.'}\n"
     if missed:
-        yield "\n".join(missed) + "\n"
+        yield "\n".join(f"- {each}" for each in missed) + "\n"
+
+
+def _bounds(floor: Part) -> dict[str, float]:
+    """What no server can do better, by the names of the comparisons."""
+    return {row[0]: float(row[-1]) for each in floor if isinstance(each, Table) for row in each.rows}
+
+
+def _missed(each: Comparison, bound: float | None) -> str:
+    said = f"{each.name} ({each.other}): {each.ratio:.2f}, {_aim(each)}"
+    if bound is None:
+        return said
+    beyond = bound > each.bound if each.at == "most" else bound < each.bound
+    return f"{said}{', which is beyond' if beyond else '; within'} the bound of {bound:.2f}"
 
 
 def _figures(part: Part) -> str:

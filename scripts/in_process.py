@@ -45,11 +45,10 @@ def host() -> Path:
     compiler = _compiler()
     sources = sorted(SOURCES.glob("*.c"))
     library = user_cache_path("tritonclas") / "in_process" / f"{_key(compiler, include)}.so"
-    command = [*compiler, *_FLAGS, f"-I{include}", *map(str, sources), str(preflight.libpython()), "-ldl"]
     try:
         if not library.is_file():
             library.parent.mkdir(parents=True, exist_ok=True)
-            _compile(command, library)
+            build([f"-I{include}", *map(str, sources), str(preflight.libpython()), "-ldl"], library)
     except OSError as error:
         raise NoHost(f"{library.parent} can't be written: {error.strerror}") from error
     return library
@@ -59,6 +58,11 @@ def _compiled(library: Path) -> Path:
     if not library.is_file():
         raise NoHost(f"{COMPILED} is {library}, which isn't there; name it, or unset it")
     return library
+
+
+def build(arguments: Sequence[str], library: Path) -> None:
+    """Compile a backend of Triton, `arguments` being its sources and what they need. NoHost if that fails."""
+    _compile([*_compiler(), *_FLAGS, *arguments], library)
 
 
 def install(backends: Path) -> None:

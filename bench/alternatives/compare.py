@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import ensemble, prepared
+from bench import ensemble, prepared, rows
 from bench.alternatives.pipeline import REWRITTEN
 from bench.comparison import Comparison, in_turns
-from bench.ensemble import CLIENTS, MODEL, SIZE, TOLERANCE, Served, serving
+from bench.ensemble import TOLERANCE, Served, serving
 from bench.pictures import photograph
 from bench.prepared import Prepared
+from bench.rows import CLIENTS, MODEL, SIZE
 from scripts import preflight, processes
 from scripts.embedded import Ports
 
@@ -59,7 +60,7 @@ def _beside(ours: Prepared, theirs: Prepared, other: str, bound: float) -> Compa
     np.testing.assert_allclose(ours.probabilities(), theirs.probabilities(), atol=TOLERANCE)
     duration = ensemble.THROUGHPUT[MODEL][1]
     sides = [partial(each.image_s, CLIENTS, duration) for each in (ours, theirs)]
-    name = f"{MODEL}, JPEG {ensemble.resolution(SIZE)}, batch 1, {CLIENTS} clients"
+    name = rows.busy(rows.pictures(), 1)
     ours_s, theirs_s = in_turns(ensemble.ROUNDS, *sides)
     return Comparison(name, other, ours_s, theirs_s, "least", bound)
 

@@ -9,7 +9,8 @@ import pytest
 from chaos.__main__ import FAULTS
 from chaos.not_here import NotHere
 
-SLOW = ("clock", "crashes", "network", "overload", "soak")  # of the second, tests/triton/test_stubs.py has the parts
+#: Of crashes, tests/triton/test_stubs.py has the parts.
+SLOW = ("clock", "crashes", "network", "overload", "pictures", "replicas", "soak")
 NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in FAULTS]
 
 

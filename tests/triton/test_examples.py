@@ -90,6 +90,7 @@ def test_a_folder_without_photos_is_one_line(server, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_ray_answers_what_the_classifier_does(photos, classifier, server, tmp_path):
     paths = sorted(map(str, photos.iterdir()))
     with ray_job(photos, tmp_path / "out", url=server.url, model=REAL, batch_size=2) as process:

@@ -44,7 +44,7 @@ def changed(repository: Path, name: str, folder: Path) -> Iterator[pb.ModelConfi
 
 
 def flood(url: str, requests: int = 40) -> list[TritonClasError]:
-    """Errors of many requests at once."""
+    """Errors of many requests at once, none of which tries again until there is room."""
 
     def ask(_: int) -> TritonClasError | None:
         try:
@@ -53,7 +53,7 @@ def flood(url: str, requests: int = 40) -> list[TritonClasError]:
             return error
         return None
 
-    with Classifier(url, REAL) as classifier, ThreadPoolExecutor(requests) as pool:
+    with Classifier(url, REAL, retries=0) as classifier, ThreadPoolExecutor(requests) as pool:
         return [error for error in pool.map(ask, range(requests)) if error]
 
 

@@ -111,6 +111,7 @@ def test_it_ends_for_its_restart_policy_when_a_process_has_died(nvidia: Path, re
         assert not psutil.wait_procs(children, timeout=15)[1]
 
 
+@pytest.mark.slow
 def test_the_cpu_image_populates_and_serves(tmp_path: Path) -> None:
     stage = stages(CPU)[-1]
     lay_out(stage, tmp_path)

@@ -34,7 +34,10 @@ with paddle.pir_utils.DygraphOldIrGuard() if layout == "old" else contextlib.nul
 """
 
 
-@pytest.mark.parametrize(("layout", "program"), [("old", "inference.pdmodel"), ("new", "inference.json")])
+LAYOUTS = [pytest.param("old", "inference.pdmodel", marks=pytest.mark.slow), ("new", "inference.json")]
+
+
+@pytest.mark.parametrize(("layout", "program"), LAYOUTS)
 def test_an_archive_comes_as_it_was_exported(layout: str, program: str, tmp_path: Path) -> None:
     exported = tmp_path / "exported"
     exported.mkdir()

@@ -255,6 +255,7 @@ def small_b4(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return archive.folder
 
 
+@pytest.mark.slow
 def test_a_b4_of_224_pixels_is_recognised_by_its_network(tmp_path):
     """Also when nobody says what it is."""
     row = replace(zoo.find("EfficientNetB4"), crop=224, classes=3)

@@ -197,6 +197,7 @@ save(Path("inference"), network, network.fc, 224, softmax=True)
 """
 
 
+@pytest.mark.slow
 def test_own_model(folder: Path) -> None:
     write(render(zoo.MODELS.values()), folder / "models")
     (folder / "inference").mkdir()

@@ -168,6 +168,7 @@ def test_the_commands_reach_it(secured: Running, client: Tls, key: Path, tmp_pat
     assert "restricted" in run("-m", "tritonclas", "models", *where).stderr
 
 
+@pytest.mark.slow
 def test_accuracy_and_load_are_measured_there(secured: Running, client: Tls, key: Path, tmp_path: Path) -> None:
     where = ("--url", secured.url, *words(client))
     labelled = ROOT / "tests" / "data" / "labelled"

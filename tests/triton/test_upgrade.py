@@ -88,6 +88,7 @@ def command(*words: object) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_from_canary_to_release_and_back_and_on(archives: dict[str, Path], labels: Path, tmp_path: Path) -> None:
     models = tmp_path / "models"
     own = Own(name=NAME, labels=labels, like=zoo.find(NEW), preparation=Preparation())

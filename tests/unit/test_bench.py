@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,30 @@ def test_tables_and_comparisons_are_written_and_read_again(tmp_path: Path) -> No
     assert [list(found), found["clients"], found["sdk"][1]] == [["sdk", "clients"], [TABLE], TABLE]
     assert (tmp_path / "benchmarks.md").read_text(encoding="utf-8") == page.markdown(header, found)
     assert page.markdown(header, found).count(TABLE.markdown()) == 2
+
+
+@pytest.mark.parametrize(
+    ("part", "bound", "said"),
+    [
+        ("throughput", "0.93", "which is beyond the bound of 0.93"),
+        ("throughput", "0.97", "within the bound of 0.97"),
+        ("alternatives", "0.93", "≥ 0.95\n"),
+    ],
+)
+def test_a_missed_aim_stands_beside_the_bound_of_the_machine(part: str, bound: str, said: str) -> None:
+    missed = Comparison("a picture", "one process", (1.0,), (0.9,), "least", 0.95)
+    met = replace(missed, name="another", bound=0.5)
+    floor = Table("Floor", ("", "bound"), (("a picture", bound),))
+    drawn = page.markdown(page.header(), {part: [missed, met], "floor": [floor]})
+    assert "1 of 2 aims are met, not these:\n\n- a picture (one process): 0.90" in drawn
+    assert said in drawn
+
+
+def test_a_time_is_beyond_its_bound_if_that_is_longer() -> None:
+    missed = Comparison("a picture", "one process", (1.2,), (1.0,), "most", 1.1)
+    floor = Table("Floor", ("", "bound"), (("a picture", "1.11"),))
+    drawn = page.markdown(page.header(), {"latency": [missed], "floor": [floor]})
+    assert "1.20, time, ours / theirs ≤ 1.1, which is beyond the bound of 1.11" in drawn
 
 
 def test_figures_have_three_digits() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 import psutil
+import pytest
 
 from tests.example_ray import ray_job, rows_in
 from tests.triton.commands import run
@@ -21,6 +22,7 @@ def listening(process: psutil.Process) -> set[str]:
     return {each.laddr.ip.removeprefix("::ffff:") for each in connections if each.status == psutil.CONN_LISTEN}
 
 
+@pytest.mark.slow
 def test_a_job_keeps_to_loopback_waits_for_an_overloaded_server_and_has_a_row_for_every_file(service, url, tmp_path):
     photos = tmp_path / "photos"
     photos.mkdir()
@@ -50,6 +52,7 @@ def test_a_job_keeps_to_loopback_waits_for_an_overloaded_server_and_has_a_row_fo
     assert [row["error"] for row in rows] == ["bad" if number == 5 else None for number in range(12)]
 
 
+@pytest.mark.slow
 def test_without_a_server_a_job_ends_with_the_reason_and_writes_nothing(nobody, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "1.jpg").write_bytes(image(1))

@@ -70,6 +70,7 @@ def test_a_cell_of_failures_only_has_no_latency_and_ends_with_status_1(tmp_path)
     assert cell["failures"] == cell["requests"] > 0
 
 
+@pytest.mark.slow
 def test_pictures_cropped_by_the_client_go_to_the_network(tmp_path):
     servicer = SlowServicer(0.01)
 
@@ -96,6 +97,7 @@ def test_an_interrupted_sweep_goes_on_with_what_is_left(tmp_path):
     assert "was measured with duration s 0.5, this is 2.0; give --out another folder" in other.stderr
 
 
+@pytest.mark.slow
 def test_a_plan_is_a_sweep_of_its_own(tmp_path):
     plan = tmp_path / "plan.toml"
     plan.write_text(

@@ -76,7 +76,11 @@ def first_cell_is_kept(out, stdout: str) -> None:
 
 @pytest.mark.parametrize(
     ("hang", "stop"),
-    [("all", signal.SIGINT), ("all", signal.SIGTERM), ("once", signal.SIGINT)],
+    [
+        ("all", signal.SIGINT),
+        pytest.param("all", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("once", signal.SIGINT, marks=pytest.mark.slow),
+    ],
     ids=["Ctrl-C", "SIGTERM", "Ctrl-C while the last request is awaited"],
 )
 def test_what_was_measured_before_it_was_stopped_is_kept_and_reported(tmp_path, hang, stop):
@@ -92,6 +96,7 @@ def test_what_was_measured_before_it_was_stopped_is_kept_and_reported(tmp_path, 
     first_cell_is_kept(tmp_path, stdout)
 
 
+@pytest.mark.slow
 def test_a_sweep_that_replaces_another_and_is_stopped_leaves_none_of_its_cells(tmp_path):
     servicer = HangingServicer(0.02)
     with serving(servicer) as url:

@@ -173,7 +173,7 @@ def test_mistakes_are_told_in_one_line_before_any_request(options, message):
     assert not servicer.batches
 
 
-@pytest.mark.parametrize("given", ["pixels", "encoded"])
+@pytest.mark.parametrize("given", ["pixels", pytest.param("encoded", marks=pytest.mark.slow)])
 def test_processes_have_common_figures(tmp_path, given):
     servicer = SpreadServicer()
     with serving(servicer) as url:
@@ -186,6 +186,7 @@ def test_processes_have_common_figures(tmp_path, given):
     assert isinstance(json.loads(done.stdout), list)
 
 
+@pytest.mark.slow
 def test_requests_that_are_under_way_at_the_end_are_counted_in_all_processes(tmp_path):
     servicer = SlowServicer(3.0)
     with serving(servicer) as url:
@@ -195,6 +196,7 @@ def test_requests_that_are_under_way_at_the_end_are_counted_in_all_processes(tmp
     assert int(figure(tmp_path / "run")["requests"]) == len(servicer.batches) == USERS
 
 
+@pytest.mark.slow
 def test_a_test_that_ends_while_users_still_start_counts_all_requests_and_begins_none_anew(tmp_path):
     servicer = SlowServicer(0.5)
     with serving(servicer) as url:
@@ -206,6 +208,7 @@ def test_a_test_that_ends_while_users_still_start_counts_all_requests_and_begins
     assert int(figure(tmp_path / "run")["requests"]) == len(servicer.batches)
 
 
+@pytest.mark.slow
 def test_workers_of_a_master_are_told_what_to_send(tmp_path):
     servicer = SpreadServicer()
     (tmp_path / "tenant").write_text("secret\n")
@@ -236,6 +239,7 @@ def test_a_worker_that_cannot_do_it_stops_the_test():
     assert not servicer.batches
 
 
+@pytest.mark.slow
 def test_a_shape_takes_its_stages(tmp_path):
     (tmp_path / "shape.toml").write_text(
         "[[stage]]\nuntil_s = 2\nusers = 2\n[[stage]]\nuntil_s = 4\nusers = 6\n[[stage]]\nuntil_s = 6\nusers = 1\n"
@@ -252,7 +256,7 @@ def test_a_shape_takes_its_stages(tmp_path):
     assert 6 < time.monotonic() - begin_s < 20
 
 
-@pytest.mark.parametrize("arrivals", ["constant", "poisson"])
+@pytest.mark.parametrize("arrivals", [pytest.param("constant", marks=pytest.mark.slow), "poisson"])
 def test_an_open_loop_sends_at_its_rate_whatever_the_latency(tmp_path, arrivals):
     servicer = SlowServicer(0.5)
     with serving(servicer) as url:
@@ -275,6 +279,7 @@ def test_users_of_an_open_loop_stop_though_their_next_request_is_far_off():
     assert time.monotonic() - begin_s < 15
 
 
+@pytest.mark.slow
 def test_after_a_refusal_by_a_worker_the_web_ui_can_start_another_test():
     servicer, port, ports = SlowServicer(0.05), free_port(), own_ports()
     words = [*PROGRAM, "--web-host", "127.0.0.1", "--web-port", str(port), "--master", *ports, "--model", MODEL]
@@ -295,6 +300,7 @@ def test_after_a_refusal_by_a_worker_the_web_ui_can_start_another_test():
         assert row["requests"] == len(servicer.batches)
 
 
+@pytest.mark.slow
 def test_users_that_are_added_to_a_running_test_begin_none_anew_when_its_time_is_over():
     servicer, port = SlowServicer(0.3), free_port()
     words = [*PROGRAM, "--web-host", "127.0.0.1", "--web-port", str(port), *own_ports(), "--processes", "2"]
