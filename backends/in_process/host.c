@@ -162,13 +162,14 @@ EXPORT TRITONSERVER_Error* TRITONBACKEND_ModelInstanceFinalize(TRITONBACKEND_Mod
     return error;
 }
 
-/* One request, from its inputs to its response, in a worker's thread that holds Python's lock. */
+/* One request, from its inputs to its response; Python's lock is held as long as Python is needed, and taken once. */
 static void answer(Job job)
 {
     Instance* instance = job.instance;
     uint64_t batch_size = 1, exec_start_ns = now_ns(), compute_start_ns = exec_start_ns;
     TRITONBACKEND_Response* response = NULL;
     TRITONSERVER_Error* error = NULL;
+    PyGILState_STATE gil = PyGILState_Ensure();
     PyObject* inputs = inputs_of(job.request, &batch_size, &error);
     PyObject* answered = NULL;
     if (error == NULL && inputs != NULL) {
@@ -181,7 +182,7 @@ static void answer(Job job)
     if (error == NULL && failed == NULL) error = fill(response, answered);
     Py_XDECREF(inputs);
     Py_XDECREF(answered);
-    PyThreadState* python = PyEval_SaveThread();
+    PyGILState_Release(gil);
     bool success = error == NULL && failed == NULL;
     if (response != NULL) {
         log_and_delete(TRITONBACKEND_ResponseSend(response, TRITONSERVER_RESPONSE_COMPLETE_FINAL, error));
@@ -194,7 +195,6 @@ static void answer(Job job)
     log_and_delete(TRITONBACKEND_ModelInstanceReportBatchStatistics(
         instance->handle, batch_size, exec_start_ns, compute_start_ns, compute_end_ns, exec_end_ns));
     log_and_delete(TRITONBACKEND_RequestRelease(job.request, TRITONSERVER_REQUEST_RELEASE_ALL));
-    PyEval_RestoreThread(python);
 }
 
 EXPORT TRITONSERVER_Error* TRITONBACKEND_ModelInstanceExecute(

@@ -61,7 +61,10 @@ class InferenceResponse:
 
 def get_input_tensor_by_name(request: InferenceRequest, name: str) -> Tensor | None:
     """The input of that name, None if there isn't one."""
-    return next((tensor for tensor in request.inputs() if tensor.name() == name), None)
+    for tensor in request.inputs():
+        if tensor.name() == name:
+            return tensor
+    return None
 
 
 def load(folder: str, name: str) -> Any:

@@ -62,10 +62,8 @@ static void* work(void* argument)
     while (next_job(argument, &job)) {
         if (workers->give_way) turns_wait(workers->turns, PATIENCE * workers->taken_ns);
         uint64_t begin_ns = now_ns();
-        PyEval_RestoreThread(python);
         job.work(job);
         workers->taken_ns = now_ns() - begin_ns;
-        python = PyEval_SaveThread();
     }
     PyEval_RestoreThread(python);
     PyGILState_Release(state);

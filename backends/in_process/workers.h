@@ -1,4 +1,4 @@
-/* Threads that do jobs, each of which holds Python's lock while it does one. */
+/* Threads that do jobs, each with a thread state of Python's, so that a job can take its lock at little cost. */
 #ifndef TRITONCLAS_WORKERS_H
 #define TRITONCLAS_WORKERS_H
 

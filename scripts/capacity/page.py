@@ -49,8 +49,9 @@ averages of a day. Spare pods are those that are being replaced or drained, or h
 more are away at a time, which the headroom has to bear.
 
 Not in these figures: a GPU that is hot and slows down, or is shared; batches that Triton can't fill, because too few
-requests wait; crops of more than 224 pixels, which take longer to prepare; and NVIDIA's image, where the preprocessing
-runs in processes of its own and takes more of the cores than in the embedded server (*not measured*).
+requests wait; crops of more than 224 pixels, which take longer to prepare; what the backends' Python does around a
+picture, since serving a request is Triton's part alone; and NVIDIA's image, where the preprocessing runs in processes
+of its own and takes more of the cores than in the embedded server (*not measured*).
 """
 
 _PLACE = """\

@@ -19,7 +19,7 @@ _BYTES_PER_CLASS = 4
 @dataclass(frozen=True, kw_only=True)
 class Picture:
     """What a picture costs. `preprocess_ms` and `request_ms` are milliseconds of one core: preparing it, and all that
-    a server does for a request of one picture besides preparing and computing. `encoded_bytes` is its file's size."""
+    Triton does for a request of one picture besides preparing and computing. `encoded_bytes` is its file's size."""
 
     name: str
     preprocess_ms: float

@@ -19,8 +19,8 @@ from tritonclas.zoo import MODELS, Model
 BENCHMARKS = Path(__file__).resolve().parents[2] / "docs" / "benchmarks.json"
 #: The benchmarks' JPEGs, and the bytes of their files (`bench.pictures`).
 PICTURES = {"500x375": 43_580, "4000x3000": 791_886}
-#: Of the benchmarks: what a server does for a request besides preparing and computing, its caches full of other things.
-SERVING = ("EfficientNetB0, JPEG", "between two runs: the server")
+#: Of the benchmarks: what Triton does for a request besides preparing and computing, its caches full of other things.
+SERVING = ("EfficientNetB0, JPEG 500x375, batch 1, 4 clients", "between two runs: the server")
 #: GPU and precision of the published columns.
 COLUMNS = (("V100", "fp32"), ("T4", "fp16"), ("T4", "fp32"))
 
