@@ -246,7 +246,7 @@ def _missed(each: Comparison, bound: float | None) -> str:
     if bound is None:
         return said
     beyond = bound > each.bound if each.at == "most" else bound < each.bound
-    return f"{said}{', which is beyond' if beyond else '; within'} the bound of {bound:.2f}"
+    return f"{said}{', which no server can meet here' * beyond} (bound {bound:.2f})"
 
 
 def _figures(part: Part) -> str:
