@@ -133,9 +133,8 @@ class Idle:
 def _build(backend: str, library: Path) -> None:
     """The C backend that does nothing."""
     output, kind, shape, item_bytes = _OUTPUTS[backend]
-    sizes = {"SHAPE": ",".join(map(str, shape)), "BYTES": math.prod(shape) * item_bytes}
-    defined = {"OUTPUT": json.dumps(output), "TYPE": kind} | sizes
-    options = [f"-D{name}={value}" for name, value in defined.items()]
+    sizes, size_bytes = ",".join(map(str, shape)), math.prod(shape) * item_bytes
+    options = [f"-DOUTPUT={json.dumps(output)}", f"-DTYPE={kind}", f"-DSHAPE={sizes}", f"-DBYTES={size_bytes}"]
     in_process.build([*options, f"-I{in_process.SOURCES}", str(_NOTHING)], library)
 
 

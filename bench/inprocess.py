@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from bench import naive, strategies
 from bench.pacing import Duration, Pace, Work, pace
 from bench.pictures import photograph
+from bench.rows import SIZE
 from bench.strategies import Strategy
 from scripts.embedded import BACKENDS
 from tritonclas import zoo
@@ -138,7 +139,7 @@ def _answer(questions: Iterable[str], make: Callable[[Strategy], list[Work]]) ->
 class InProcess:
     """The process that answers, from `with` to its end; `size` is the picture's."""
 
-    def __init__(self, kind: str, model: zoo.Model, network: Path, size: tuple[int, int] = (500, 375)) -> None:
+    def __init__(self, kind: str, model: zoo.Model, network: Path, size: tuple[int, int] = SIZE) -> None:
         self._model = model
         arguments = (kind, model.name, network, *size)
         self._command = [sys.executable, "-m", "bench.inprocess", *map(str, arguments)]

@@ -19,11 +19,10 @@ import cv2
 from bench.inprocess import feed_of, workers
 from bench.pacing import Duration, Work, pace
 from bench.pictures import photograph
+from bench.rows import SIZE
 from bench.strategies import Strategy
 from bench.wire import Connection
 from tritonclas import zoo
-
-SIZE = (500, 375)
 
 
 class _Asking:

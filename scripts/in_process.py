@@ -61,8 +61,22 @@ def _compiled(library: Path) -> Path:
 
 
 def build(arguments: Sequence[str], library: Path) -> None:
-    """Compile a backend of Triton, `arguments` being its sources and what they need. NoHost if that fails."""
-    _compile([*_compiler(), *_FLAGS, *arguments], library)
+    """Compile a backend of Triton, `arguments` being its sources and what they need. NoHost if that fails.
+
+    It is compiled into a file that takes its name when it is whole.
+    """
+    command = [*_compiler(), *_FLAGS, *arguments]
+    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
+        made = Path(folder, library.name)
+        try:
+            subprocess.run([*command, "-o", str(made)], check=True, capture_output=True, text=True, timeout=_TIMEOUT_S)
+        except subprocess.CalledProcessError as error:
+            raise NoHost(
+                f"{command[0]} failed: {(error.stderr.strip() or 'it wrote nothing').splitlines()[-1]}"
+            ) from error
+        except (FileNotFoundError, PermissionError, subprocess.TimeoutExpired) as error:
+            raise NoHost(f"{command[0]} can't be run: {error}") from error
+        made.rename(library)
 
 
 def install(backends: Path) -> None:
@@ -93,18 +107,3 @@ def _key(compiler: Sequence[str], include: Path) -> str:
     for path in sorted(SOURCES.glob("*.[ch]")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:32]
-
-
-def _compile(command: Sequence[str], library: Path) -> None:
-    """Compile into a file that takes its name when it is whole."""
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        made = Path(folder, library.name)
-        try:
-            subprocess.run([*command, "-o", str(made)], check=True, capture_output=True, text=True, timeout=_TIMEOUT_S)
-        except subprocess.CalledProcessError as error:
-            raise NoHost(
-                f"{command[0]} failed: {(error.stderr.strip() or 'it wrote nothing').splitlines()[-1]}"
-            ) from error
-        except (FileNotFoundError, PermissionError, subprocess.TimeoutExpired) as error:
-            raise NoHost(f"{command[0]} can't be run: {error}") from error
-        made.rename(library)

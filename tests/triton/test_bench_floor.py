@@ -10,14 +10,9 @@ from bench.pacing import Duration
 from scripts import in_process
 
 
-def test_steps_that_do_nothing_answer_with_zeros() -> None:
+def test_steps_that_do_nothing_answer_with_zeros_and_compile_without_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(in_process, "_FLAGS", (*in_process._FLAGS, "-Werror"))
     with floor.idle() as idle:
         for request in idle.requests.values():
             np.testing.assert_array_equal(request.probabilities(), np.zeros((1, 1000), np.float32))
         assert idle.requests["images"].pace(2, Duration(0, 0.2)).per_s > 0
-
-
-def test_the_compiler_has_nothing_to_say_about_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(in_process, "_FLAGS", (*in_process._FLAGS, "-Werror"))
-    with floor.idle():
-        pass
