@@ -8,19 +8,18 @@ is answered with INVALID_ARGUMENT naming each such picture; the other requests o
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import cv2
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from side_by_side import SideBySide
 
 from tritonclas.preprocess import BadImage, Preprocessing, describe_rejections
 
-cv2.setNumThreads(1)  # the pool already keeps every core busy, a picture each
-_POOL = ThreadPoolExecutor(len(os.sched_getaffinity(0)), "picture")
+cv2.setNumThreads(1)  # every core is kept busy already, with a picture each
+_PICTURES = SideBySide("picture")
 
 
 class TritonPythonModel:
@@ -36,14 +35,11 @@ class TritonPythonModel:
 
     def execute(self, requests: list[Any]) -> list[Any]:
         pictures = [_pictures(request) for request in requests]
-        crops = self._crops([picture for each in pictures for picture in each])
+        crops = iter(_PICTURES.map(self._crop, [picture for each in pictures for picture in each]))
         return [_answer([next(crops) for _ in each]) for each in pictures]
 
-    def _crops(self, pictures: Sequence[bytes]) -> Any:
-        """Crops in the order of the pictures, or why there is none; a lone picture doesn't change threads."""
-        return map(self._crop, pictures) if len(pictures) == 1 else _POOL.map(self._crop, pictures)
-
     def _crop(self, picture: bytes) -> Any:
+        """Its crop, or why there is none."""
         try:
             return self._preprocess(picture)
         except BadImage as error:

@@ -11,7 +11,6 @@ import threading
 import time
 import weakref
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,13 @@ import numpy as np
 from choice import Choice
 from optimised import session
 from session_options import session_options
+from side_by_side import SideBySide
 from traffic import Traffic
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
 _CORES = len(os.sched_getaffinity(0))
-_POOL = ThreadPoolExecutor(_CORES, "image")
+_IMAGES = SideBySide("image")
 _ALONE, _SHARED_OUT = 0, 1
 _TYPES = {"tensor(uint8)": "TYPE_UINT8", "tensor(float)": "TYPE_FP32"}
 
@@ -78,7 +78,7 @@ class Network:
         if count == 1:
             return self._sessions[way].run(outputs, batch)  # type: ignore[no-any-return]
         images = [{name: array[index : index + 1] for name, array in batch.items()} for index in range(count)]
-        rows = _POOL.map(lambda image: self._sessions[_ALONE].run(outputs, image), images)
+        rows = _IMAGES.map(lambda image: self._sessions[_ALONE].run(outputs, image), images)
         return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
 
 
