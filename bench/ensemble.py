@@ -31,7 +31,7 @@ from tritonclas import zoo
 from tritonclas.preprocess import Preprocessing
 
 BATCH = 8
-ROUNDS = 7
+ROUNDS = 11
 TRIAL = Duration(0.3, 1.0, least=2)
 
 #: What is hoped for with single pictures, and how long a round must be: with slow models a few batches take seconds.

@@ -65,7 +65,7 @@ Medians. The picture is computed in one process, on all cores, and then Triton i
 
 def floor() -> Iterator[Table]:
     """What a picture costs in one process, what asking for nothing costs, and what follows."""
-    with serving(MODEL) as served, idle() as asked:
+    with idle() as asked, serving(MODEL) as served:
         yield Table("Milliseconds of a core for a picture", _COLUMNS, tuple(_costs(served, asked)), _NOTE)
         with InProcess("images", served.model, served.network) as reference:
             best = reference.best(strategies.latency(strategies.cores()), _TRIAL)

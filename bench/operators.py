@@ -29,6 +29,8 @@ _COLUMNS = (
     "only in paddle2onnx's, ms",
     "only in ours, ms",
 )
+#: The column of a row with the least that a file could take of the other's time.
+IN_BOTH = _COLUMNS.index("in both / theirs")
 _NOTE = """\
 By operator of the graph that ONNX Runtime makes of a file: the medians of each node's time, added up; both files in
 turns, on one core. In both: the operators that both have, each with the lesser of its two times. To take less than

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from bench.bounds import Part, bound
 from bench.comparison import Comparison
 from bench.setting import is_same, setting
 from bench.table import Table
@@ -77,7 +78,8 @@ The same job with equal care on the same cores: the project's own decoding, the 
 session of one thread for each core; bytes in, probabilities out, no text on the way. FastAPI has a pool of threads
 behind uvicorn, LitServe a worker process for each core, PyTriton a function for each core. All are asked by the same
 generator, and answer the same, which is checked first. The embedded server has its rewritten graph, which is a part of
-what one gains by it; the last rows show the others with that graph, too.
+what one gains by it; the last rows show the others with that graph, too. Beside each of the first three is what that
+graph does in one process without any server, measured in the same turns: no server that runs it can be further ahead.
 """,
     "isolated": """\
 ## Inside tritonserver
@@ -173,16 +175,10 @@ Files are in the machine's cache, as after a first start.
 """,
 }
 
-#: The parts whose other side is one process, so that the floor's bounds are theirs.
-_BOUNDED = ("throughput", "network", "latency")
-
 
 def header() -> dict[str, str]:
     """What this is measured on, with, and when."""
     return setting(_PACKAGES)
-
-
-Part = Sequence[Comparison | Table]
 
 
 def write(found: Mapping[str, Part], folder: Path) -> None:
@@ -229,24 +225,15 @@ def _aims(found: Mapping[str, Part]) -> Iterator[str]:
     ]
     if not aims:
         return
-    bounds = _bounds(found.get("floor", ()))
-    missed = [_missed(each, bounds.get(each.name) if name in _BOUNDED else None) for name, each in aims if not each.met]
+    missed = [_missed(name, each, found) for name, each in aims if not each.met]
     yield f"{len(aims) - len(missed)} of {len(aims)} aims are met{', not these:' if missed else '.'}\n"
     if missed:
         yield "\n".join(f"- {each}" for each in missed) + "\n"
 
 
-def _bounds(floor: Part) -> dict[str, float]:
-    """What no server can do better, by the names of the comparisons."""
-    return {row[0]: float(row[-1]) for each in floor if isinstance(each, Table) for row in each.rows}
-
-
-def _missed(each: Comparison, bound: float | None) -> str:
-    said = f"{each.name} ({each.other}): {each.ratio:.2f}, {_aim(each)}"
-    if bound is None:
-        return said
-    beyond = bound > each.bound if each.at == "most" else bound < each.bound
-    return f"{said}{', which no server can meet here' * beyond} (bound {bound:.2f})"
+def _missed(part: str, each: Comparison, found: Mapping[str, Part]) -> str:
+    best = bound(part, each, found)
+    return f"{each.name} ({each.other}): {each.ratio:.2f}, {_aim(each)}{best.beside(each) if best else ''}"
 
 
 def _figures(part: Part) -> str:

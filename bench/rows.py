@@ -32,6 +32,11 @@ def one_at_a_time(what: str) -> str:
     return f"{what}, one at a time, median time"
 
 
+def without_server(name: str) -> str:
+    """The same done in one process."""
+    return f"{name}: in one process without a server"
+
+
 def resolution(size: tuple[int, int]) -> str:
     """Pixels, width and height."""
     return "x".join(map(str, size))

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import ensemble, prepared, rows
+from bench import ensemble, prepared, rows, strategies
 from bench.alternatives.pipeline import REWRITTEN
 from bench.comparison import Comparison, in_turns
 from bench.ensemble import TOLERANCE, Served, serving
+from bench.inprocess import InProcess
 from bench.pictures import photograph
 from bench.prepared import Prepared
 from bench.rows import CLIENTS, MODEL, SIZE
@@ -26,6 +27,8 @@ from scripts import preflight, processes
 from scripts.embedded import Ports
 
 BOUND = 1.15
+_NAME = rows.busy(rows.pictures(), 1)
+_DURATION = ensemble.THROUGHPUT[MODEL][1]
 _READY_TIMEOUT_S = 120
 _GRACE_S = 10
 
@@ -47,22 +50,26 @@ ALTERNATIVES = (
 
 
 def compare() -> Iterator[Comparison]:
-    """Each beside the embedded server; an idle one has nothing to do."""
-    with serving(MODEL) as served:
-        for rewritten in (False, True):
-            for alternative in ALTERNATIVES:
-                with running(alternative, served, rewritten=rewritten) as theirs:
-                    other, bound = (f"{alternative.name}, our graph", 0.0) if rewritten else (alternative.name, BOUND)
-                    yield _beside(served.pictures(1), theirs, other, bound)
+    """Each beside the embedded server, and beside one process without a server; who isn't asked has nothing to do."""
+    with serving(MODEL) as served, InProcess("images", served.model, served.network) as alone:
+        best = alone.best(strategies.rewritten(strategies.throughput(strategies.cores())), ensemble.TRIAL)
+        for alternative in ALTERNATIVES:
+            with running(alternative, served) as theirs:
+                ours_s, theirs_s, alone_s = _in_turns(served, theirs, partial(alone.image_s, best, _DURATION))
+            yield Comparison(_NAME, alternative.name, ours_s, theirs_s, "least", BOUND)
+            yield Comparison(rows.without_server(_NAME), alternative.name, alone_s, theirs_s, "least", 0.0)
+        for alternative in ALTERNATIVES:
+            with running(alternative, served, rewritten=True) as theirs:
+                ours_s, theirs_s = _in_turns(served, theirs)
+            yield Comparison(_NAME, f"{alternative.name}, our graph", ours_s, theirs_s, "least", 0.0)
 
 
-def _beside(ours: Prepared, theirs: Prepared, other: str, bound: float) -> Comparison:
+def _in_turns(served: Served, theirs: Prepared, *others: Callable[[], float]) -> list[tuple[float, ...]]:
+    """Seconds an image of ours, theirs, and whatever else; first both answer the same."""
+    ours = served.pictures(1)
     np.testing.assert_allclose(ours.probabilities(), theirs.probabilities(), atol=TOLERANCE)
-    duration = ensemble.THROUGHPUT[MODEL][1]
-    sides = [partial(each.image_s, CLIENTS, duration) for each in (ours, theirs)]
-    name = rows.busy(rows.pictures(), 1)
-    ours_s, theirs_s = in_turns(ensemble.ROUNDS, *sides)
-    return Comparison(name, other, ours_s, theirs_s, "least", bound)
+    sides = [partial(each.image_s, CLIENTS, _DURATION) for each in (ours, theirs)]
+    return in_turns(ensemble.ROUNDS, *sides, *others)
 
 
 @contextmanager

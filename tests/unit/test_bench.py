@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from bench import agreement, fresh, operators, page
+from bench import agreement, fresh, operators, page, rows
 from bench.__main__ import PARTS
 from bench.comparison import Comparison, Measure
 from bench.open_loop import Outcome
@@ -120,6 +120,26 @@ def test_a_time_is_beyond_its_bound_if_that_is_longer() -> None:
     floor = Table("Floor", ("", "bound"), (("a picture", "1.11"),))
     drawn = page.markdown(page.header(), {"latency": [missed], "floor": [floor]})
     assert "1.20, time, ours / theirs ≤ 1.1, which no server can meet here (bound 1.11)" in drawn
+
+
+def test_an_aim_beside_another_server_is_bound_by_one_process_without_any() -> None:
+    missed = Comparison("a picture", "FastAPI", (1.0,), (1.07,), "least", 1.15)
+    alone = [
+        Comparison(rows.without_server("a picture"), other, (1.0,), (theirs_s,), "least", 0.0)
+        for other, theirs_s in (("LitServe", 2.0), ("FastAPI", 1.09))
+    ]
+    drawn = page.markdown(page.header(), {"alternatives": [missed, *alone]})
+    assert "0 of 1 aims" in drawn
+    assert "≥ 1.15, which no server with our graph can meet here (bound 1.09)\n" in drawn
+
+
+def test_an_aim_beside_another_file_is_bound_by_the_operators_of_both() -> None:
+    missed = Comparison("EfficientNetB0, pixels", "another file", (0.96,), (1.0,), "most", 0.92)
+    common = operators.in_common({"EfficientNetB0": ({"Conv": 0.94, "Cast": 0.01}, {"Conv": 0.96, "Slice": 0.04})})
+    drawn = page.markdown(page.header(), {"exports": [missed, common]})
+    assert "≤ 0.92, which no file with the operators that both have can meet here (bound 0.94)\n" in drawn
+    drawn = page.markdown(page.header(), {"exports": [replace(missed, bound=0.95), common]})
+    assert "≤ 0.95 (bound 0.94)\n" in drawn
 
 
 def test_figures_have_three_digits() -> None:
