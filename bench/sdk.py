@@ -76,7 +76,7 @@ def _many_at_a_time(url: str) -> Comparison:
     image, loop = photograph(500, 375), asyncio.new_event_loop()
     ours, theirs = loop.run_until_complete(_connected(url))
     try:
-        taken = Measure(21, 1).seconds(
+        taken = Measure(61, 1).seconds(
             lambda: loop.run_until_complete(_in_flight(lambda: ours.classify(image))),
             lambda: loop.run_until_complete(_in_flight(lambda: plain.classify_async(theirs, idle.NAME, image))),
         )
