@@ -33,7 +33,7 @@ slowtest: $(INSTALLED)  ## Run the tests that make test leaves out because they 
 zoo: $(INSTALLED)  ## Take every model the whole way, measure, and write docs/zoo.md (an hour)
 	@$(BIN)/python -m scripts.zoo --out docs
 
-bench: $(INSTALLED)  ## Compare speeds with what others would use, see what grows how, and write docs/benchmarks.md (40 minutes)
+bench: $(INSTALLED)  ## Compare speeds with what others would use, see what grows how, and write docs/benchmarks.md (an hour)
 	@$(BIN)/python -m bench --out docs
 
 chaos: $(INSTALLED)  ## Break servers, networks, disks and pictures on purpose, and write docs/reliability.md (16 minutes)

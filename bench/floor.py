@@ -20,13 +20,13 @@ from typing import NamedTuple
 import numpy as np
 
 from bench import prepared, rows, strategies
-from bench.ensemble import Served, serving
+from bench.ensemble import BATCH, Served, serving
 from bench.inprocess import InProcess
 from bench.pacing import Duration
 from bench.pictures import photograph
 from bench.prepared import Prepared
 from bench.processor_time import cpu_s
-from bench.rows import CLIENTS, MODEL, SIZE
+from bench.rows import MODEL, SIZE
 from bench.strategies import Strategy
 from bench.table import Table, figure, spread
 from scripts import in_process, render
@@ -39,11 +39,12 @@ _TRIAL = Duration(0.3, 1.0)
 _IDLE = Row(name="Idle", crop=224, resize_short=256, interpolation="cubic", max_batch_size=32)
 
 _NOTHING = Path(__file__).with_name("nothing.c")
-#: The backends' outputs: name, TRITONSERVER_DataType, sizes.
+#: The backends' outputs: name, TRITONSERVER_DataType, a picture's sizes, bytes of a number.
 _OUTPUTS = {
-    "imagenet_preprocess": ("pixels", 2, (1, _IDLE.crop, _IDLE.crop, 3), 1),
-    "onnxruntime": ("probabilities", 11, (1, _IDLE.classes), 4),
+    "imagenet_preprocess": ("pixels", 2, (_IDLE.crop, _IDLE.crop, 3), 1),
+    "onnxruntime": ("probabilities", 11, (_IDLE.classes,), 4),
 }
+_BATCHES = (1, BATCH)
 _COLUMNS = (
     "",
     "in one process",
@@ -53,12 +54,14 @@ _COLUMNS = (
     "who asks",
     "bound of ours / in one process",
 )
+#: The column of a row, in all tables here, with what can't be done better.
+BOUND = -1
 _NOTE = f"""\
-One request a picture; medians of {ROUNDS} rounds, least and most in brackets. Steps that do nothing
-(`bench/nothing.c`) hand on as many bytes as real ones. Asked *all the time*, by {CLIENTS} clients, Triton has its code
-in the processor's caches. *Between two runs* of a network, which empties these, it hasn't: the pictures are computed in
-one process, and after each one Triton is asked to do nothing. No server that is asked so can do more pictures a second
-than the bound says, however well it decodes and computes."""
+Medians of {ROUNDS} rounds, least and most in brackets; of a request for a batch, a picture has its part. Steps that do
+nothing (`bench/nothing.c`) hand on as many bytes as real ones. Asked *all the time*, Triton has its code in the
+processor's caches. *Between two runs* of a network, which empties these, it hasn't: the pictures are computed in one
+process, and after each batch Triton is asked to do nothing with one. No server that is asked so can do more pictures a
+second than the bound says, however well it decodes and computes."""
 _LATENCY_NOTE = """\
 Medians. The picture is computed in one process, on all cores, and then Triton is asked to do nothing."""
 
@@ -71,7 +74,7 @@ def floor() -> Iterator[Table]:
             best = reference.best(strategies.latency(strategies.cores()), _TRIAL)
             computed_ms = [reference.pace(best, DURATION).p50_ms for _ in range(ROUNDS)]
         alone = replace(best, workers=1, threads=strategies.cores(), own=True, spinning=False)
-        asked_ms = [asked.between("images", served.network, alone).p50_ms for _ in range(ROUNDS)]
+        asked_ms = [asked.between("images", 1, served.network, alone).p50_ms for _ in range(ROUNDS)]
     bound = 1 + statistics.median(asked_ms) / statistics.median(computed_ms)
     columns = ("", "in one process", "asked for nothing", "bound of ours / in one process")
     row = (rows.one_at_a_time(rows.pictures()), spread(computed_ms), spread(asked_ms), figure(bound))
@@ -83,21 +86,23 @@ def _costs(served: Served, asked: Idle) -> Iterator[tuple[str, ...]]:
         with InProcess(kind, served.model, served.network) as reference:
             best = reference.best(strategies.throughput(strategies.cores()), _TRIAL)
             single = replace(best, workers=strategies.cores(), threads=1, batch=1, own=True, spinning=False)
-            rounds = [
-                (
-                    1000 * strategies.cores() * reference.image_s(best, DURATION),
-                    *asked.busy(kind),
-                    *asked.between(kind, served.network, single)[:2],
-                )
-                for _ in range(ROUNDS)
-            ]
-        columns = [list(values) for values in zip(*rounds, strict=True)]
-        computed_ms, _, _, server_ms, client_ms = map(statistics.median, columns)
-        yield (rows.busy(what, 1), *map(spread, columns), figure(computed_ms / (computed_ms + server_ms + client_ms)))
+            for batch in _BATCHES:
+                rounds = [
+                    (
+                        1000 * strategies.cores() * reference.image_s(best, DURATION),
+                        *asked.busy(kind, batch),
+                        *asked.between(kind, batch, served.network, single)[:2],
+                    )
+                    for _ in range(ROUNDS)
+                ]
+                columns = [list(values) for values in zip(*rounds, strict=True)]
+                computed_ms, _, _, server_ms, client_ms = map(statistics.median, columns)
+                bound = figure(computed_ms / (computed_ms + server_ms + client_ms))
+                yield (rows.busy(what, batch), *map(spread, columns), bound)
 
 
 class _Cost(NamedTuple):
-    """Milliseconds of a core of a request; and until half of the requests were answered."""
+    """Milliseconds of a core for each picture of a request; and until half of the requests were answered."""
 
     server_ms: float
     client_ms: float
@@ -106,28 +111,28 @@ class _Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class Idle:
-    """A server whose models do nothing, and what it is asked: `images` of the ensemble, `crops` of the network."""
+    """A server whose models do nothing, and what it is asked, by `images` or `crops` and the batch's size."""
 
     pid: int
-    requests: dict[str, Prepared]
+    requests: dict[tuple[str, int], Prepared]
 
-    def busy(self, kind: str) -> tuple[float, float]:
-        """Milliseconds of the server's and of the client's core, where nothing else is done."""
+    def busy(self, kind: str, batch: int) -> tuple[float, float]:
+        """Milliseconds of the server's and of the client's core for a picture, where nothing else is done."""
         begin_s = cpu_s(self.pid)
-        pace = self.requests[kind].pace(CLIENTS, DURATION)
-        requests = pace.per_s * (DURATION.warm_up_s + DURATION.measured_s)
-        return 1000 * (cpu_s(self.pid) - begin_s) / requests, 1000 * pace.cpu_s / requests
+        pace = self.requests[kind, batch].pace(rows.clients(batch), DURATION)
+        pictures = batch * pace.per_s * (DURATION.warm_up_s + DURATION.measured_s)
+        return 1000 * (cpu_s(self.pid) - begin_s) / pictures, 1000 * pace.cpu_s / pictures
 
-    def between(self, kind: str, network: Path, strategy: Strategy) -> _Cost:
-        """Of a request after each run of the network."""
-        request = self.requests[kind]
-        arguments = (kind, MODEL, network, json.dumps(asdict(strategy)), request.port, DURATION.measured_s)
+    def between(self, kind: str, batch: int, network: Path, strategy: Strategy) -> _Cost:
+        """Of a request after so many runs of the network as it has pictures."""
+        request = self.requests[kind, batch]
+        arguments = (kind, MODEL, network, json.dumps(asdict(strategy)), batch, request.port, DURATION.measured_s)
         command = [sys.executable, "-m", "bench.interleaved", *map(str, arguments)]
         begin_s = cpu_s(self.pid)
         done = subprocess.run(command, input=request.request, stdout=subprocess.PIPE, check=True)
         found = json.loads(done.stdout)
         server_ms = 1000 * (cpu_s(self.pid) - begin_s) / found["requests"]
-        return _Cost(server_ms, found["client_ms"], found["p50_ms"])
+        return _Cost(server_ms / batch, found["client_ms"] / batch, found["p50_ms"])
 
 
 def _build(backend: str, library: Path) -> None:
@@ -151,9 +156,10 @@ def idle() -> Iterator[Idle]:
             (backends / backend).mkdir(parents=True)
             _build(backend, backends / backend / f"libtriton_{backend}.so")
         with EmbeddedServer([_IDLE.name], models, backends=backends) as server:
-            pixels = np.zeros((1, _IDLE.crop, _IDLE.crop, 3), np.uint8)
-            requests = {
-                "images": prepared.pictures(server.ports.http, _IDLE.name, [photograph(*SIZE)]),
-                "crops": prepared.crops(server.ports.http, _IDLE.network_name, pixels),
-            }
+            requests = {}
+            for batch in _BATCHES:
+                pixels = np.zeros((batch, _IDLE.crop, _IDLE.crop, 3), np.uint8)
+                files = [photograph(*SIZE)] * batch
+                requests["images", batch] = prepared.pictures(server.ports.http, _IDLE.name, files)
+                requests["crops", batch] = prepared.crops(server.ports.http, _IDLE.network_name, pixels)
             yield Idle(server.process.pid, requests)

@@ -1,7 +1,7 @@
 /* A Triton backend whose models answer with zeros, whatever they are asked: what is left is Triton's own.
  *
- * Compiled for one output: OUTPUT is its name, TYPE its data type as Triton numbers them, SHAPE its sizes with the
- * batch's, BYTES how many it has.
+ * Compiled for one output: OUTPUT is its name, TYPE its data type as Triton numbers them, SHAPE its sizes after the
+ * batch's, BYTES how many a picture has. The batch is as large as the first input's.
  */
 #include <string.h>
 
@@ -11,17 +11,32 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-static TRITONSERVER_Error* zeros(TRITONBACKEND_Response* response)
+static TRITONSERVER_Error* batch_of(TRITONBACKEND_Request* request, int64_t* batch)
 {
-    static const int64_t shape[] = {SHAPE};
+    TRITONBACKEND_Input* input;
+    const char* name;
+    TRITONSERVER_DataType type;
+    const int64_t* shape;
+    uint32_t dimensions, buffers;
+    uint64_t size;
+    TRY(TRITONBACKEND_RequestInputByIndex(request, 0, &input));
+    TRY(TRITONBACKEND_InputProperties(input, &name, &type, &shape, &dimensions, &size, &buffers));
+    *batch = shape[0];
+    return NULL;
+}
+
+static TRITONSERVER_Error* zeros(TRITONBACKEND_Response* response, int64_t batch)
+{
+    const int64_t shape[] = {batch, SHAPE};
+    uint64_t size = (uint64_t)batch * BYTES;
     TRITONBACKEND_Output* output;
     void* buffer;
     TRITONSERVER_MemoryType memory = TRITONSERVER_MEMORY_CPU;
     int64_t memory_id = 0;
     TRY(TRITONBACKEND_ResponseOutput(response, &output, OUTPUT, TYPE, shape, sizeof shape / sizeof *shape));
-    TRY(TRITONBACKEND_OutputBuffer(output, &buffer, BYTES, &memory, &memory_id));
+    TRY(TRITONBACKEND_OutputBuffer(output, &buffer, size, &memory, &memory_id));
     if (memory > TRITONSERVER_MEMORY_CPU_PINNED) return FAIL("an output is wanted in a GPU's memory");
-    memset(buffer, 0, BYTES);
+    memset(buffer, 0, size);
     return NULL;
 }
 
@@ -30,14 +45,16 @@ static TRITONSERVER_Error* answer(TRITONBACKEND_ModelInstance* instance, TRITONB
 {
     uint64_t begin_ns = now_ns();
     TRITONBACKEND_Response* response;
+    int64_t batch;
+    TRY(batch_of(request, &batch));
     TRY(TRITONBACKEND_ResponseNew(&response, request));
-    TRITONSERVER_Error* failed = zeros(response);
+    TRITONSERVER_Error* failed = zeros(response, batch);
     TRITONSERVER_Error* sent = TRITONBACKEND_ResponseSend(response, TRITONSERVER_RESPONSE_COMPLETE_FINAL, failed);
     if (failed != NULL) TRITONSERVER_ErrorDelete(failed); /* it was copied */
     TRY(sent);
     uint64_t end_ns = now_ns();
     TRY(TRITONBACKEND_ModelInstanceReportStatistics(instance, request, true, begin_ns, begin_ns, end_ns, end_ns));
-    TRY(TRITONBACKEND_ModelInstanceReportBatchStatistics(instance, 1, begin_ns, begin_ns, end_ns, end_ns));
+    TRY(TRITONBACKEND_ModelInstanceReportBatchStatistics(instance, (uint64_t)batch, begin_ns, begin_ns, end_ns, end_ns));
     return TRITONBACKEND_RequestRelease(request, TRITONSERVER_REQUEST_RELEASE_ALL);
 }
 

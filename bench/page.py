@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from bench.bounds import Part, bound
 from bench.comparison import Comparison
+from bench.limits import Part, limit
 from bench.setting import is_same, setting
 from bench.table import Table
 from scripts.files import write_whole
@@ -58,7 +58,7 @@ are of one image, with all clients busy.
     "floor": """\
 ## What a server must spend
 
-How much is left to gain with single pictures of the smallest network. Where an aim lies beyond its bound, no backends
+How much is left to gain with the smallest network. Where an aim lies beyond its bound, no backends
 behind Triton's HTTP endpoint, with queues that have a limit, can meet it on this machine.
 """,
     "network": """\
@@ -78,8 +78,9 @@ The same job with equal care on the same cores: the project's own decoding, the 
 session of one thread for each core; bytes in, probabilities out, no text on the way. FastAPI has a pool of threads
 behind uvicorn, LitServe a worker process for each core, PyTriton a function for each core. All are asked by the same
 generator, and answer the same, which is checked first. The embedded server has its rewritten graph, which is a part of
-what one gains by it; the last rows show the others with that graph, too. Beside each of the first three is what that
-graph does in one process without any server, measured in the same turns: no server that runs it can be further ahead.
+what one gains by it; the last rows show the others with that graph, too. Under each of the first three servers is what
+the rewritten graph does in one process without any server, in the same rounds: that times the bound of "What a server
+must spend" is the bound of the aim above it.
 """,
     "isolated": """\
 ## Inside tritonserver
@@ -232,7 +233,7 @@ def _aims(found: Mapping[str, Part]) -> Iterator[str]:
 
 
 def _missed(part: str, each: Comparison, found: Mapping[str, Part]) -> str:
-    best = bound(part, each, found)
+    best = limit(part, each, found)
     return f"{each.name} ({each.other}): {each.ratio:.2f}, {_aim(each)}{best.beside(each) if best else ''}"
 
 

@@ -32,9 +32,9 @@ def one_at_a_time(what: str) -> str:
     return f"{what}, one at a time, median time"
 
 
-def without_server(name: str) -> str:
-    """The same done in one process."""
-    return f"{name}: in one process without a server"
+def without_server(name: str, strategy: str = "") -> str:
+    """The same done in one process, by this strategy; without one, what such names begin with."""
+    return f"{name}: in one process without a server{f', {strategy}' * bool(strategy)}"
 
 
 def resolution(size: tuple[int, int]) -> str:

@@ -6,8 +6,8 @@ The backends are mounted and copied alone; this module is put beside their model
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, TypeVar
 
 Part = TypeVar("Part")
@@ -16,28 +16,42 @@ _CORES = len(os.sched_getaffinity(0))
 
 
 class SideBySide:
-    """Threads, as many as the process may use cores, for whoever has several things to do at once."""
+    """Threads for whoever has several things to do at once; `name` is theirs."""
 
-    def __init__(self, name: str) -> None:
-        self._threads = ThreadPoolExecutor(_CORES, name)
+    def __init__(self, name: str, threads: int = _CORES) -> None:
+        self._count = threads
+        self._threads = ThreadPoolExecutor(threads, name)
 
-    def map(self, work: Callable[[Part], Any], parts: Sequence[Part]) -> list[Any]:
-        """What `work` makes of each part, in their order; an error that it raised, once no thread is at work any more.
+    def map(self, work: Callable[[Part], Any], parts: list[Part]) -> list[Any]:
+        """What `work` makes of each part, in their order; a lone part is done in the caller's thread.
 
-        A thread takes one part after another, since to be given each of them, and to say that it is done, takes as long
-        as a hundredth of a picture. A lone part stays in the caller's.
+        Each thread takes the next part when it has done one: to hand over every part, and to report it, would take a
+        hundredth of what a picture does. An error of `work` is raised when no thread is at work any more.
         """
         if len(parts) == 1:
             return [work(parts[0])]
         made: list[Any] = [None] * len(parts)
-        left = iter(enumerate(parts))  # whose next one only one thread gets, thanks to Python's lock
+        left = iter(enumerate(parts))  # a list's next part goes to one thread only, thanks to Python's lock
 
         def take() -> None:
-            for place, part in left:
-                made[place] = work(part)
+            try:
+                for place, part in left:
+                    made[place] = work(part)
+            finally:
+                _leave(left)
 
-        shares = [self._threads.submit(take) for _ in range(min(_CORES, len(parts)))]
-        wait(shares)
+        shares: list[Future[None]] = []
+        try:
+            shares.extend(self._threads.submit(take) for _ in range(min(self._count, len(parts))))
+        finally:
+            wait(shares)
+            _leave(left)  # to a share that is begun later, because a thread couldn't be started for it
         for share in shares:
             share.result()
         return made
+
+
+def _leave(left: Any) -> None:
+    """Let nobody take another part."""
+    for _ in left:
+        pass

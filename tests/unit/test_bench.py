@@ -101,7 +101,7 @@ def test_tables_and_comparisons_are_written_and_read_again(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("part", "bound", "said"),
     [
-        ("throughput", "0.93", "≥ 0.95, which no server can meet here (bound 0.93)\n"),
+        ("throughput", "0.93", "≥ 0.95, which no backends behind Triton can meet here (bound 0.93)\n"),
         ("throughput", "0.97", "≥ 0.95 (bound 0.97)\n"),
         ("alternatives", "0.93", "≥ 0.95\n"),
     ],
@@ -119,27 +119,32 @@ def test_a_time_is_beyond_its_bound_if_that_is_longer() -> None:
     missed = Comparison("a picture", "one process", (1.2,), (1.0,), "most", 1.1)
     floor = Table("Floor", ("", "bound"), (("a picture", "1.11"),))
     drawn = page.markdown(page.header(), {"latency": [missed], "floor": [floor]})
-    assert "1.20, time, ours / theirs ≤ 1.1, which no server can meet here (bound 1.11)" in drawn
+    assert "1.20, time, ours / theirs ≤ 1.1, which no backends behind Triton can meet here (bound 1.11)" in drawn
 
 
 def test_an_aim_beside_another_server_is_bound_by_one_process_without_any() -> None:
     missed = Comparison("a picture", "FastAPI", (1.0,), (1.07,), "least", 1.15)
     alone = [
-        Comparison(rows.without_server("a picture"), other, (1.0,), (theirs_s,), "least", 0.0)
-        for other, theirs_s in (("LitServe", 2.0), ("FastAPI", 1.09))
+        Comparison(rows.without_server("a picture", "2 sessions"), other, (1.0,), (theirs_s,), "least", 0.0)
+        for other, theirs_s in (("LitServe", 2.0), ("FastAPI", 1.2))
     ]
-    drawn = page.markdown(page.header(), {"alternatives": [missed, *alone]})
+    floor = Table("Floor", ("", "bound"), (("a picture", "0.95"),))
+    drawn = page.markdown(page.header(), {"alternatives": [missed, *alone], "floor": [floor]})
     assert "0 of 1 aims" in drawn
-    assert "≥ 1.15, which no server with our graph can meet here (bound 1.09)\n" in drawn
+    assert "≥ 1.15, which no backends behind Triton with our graph can meet here (bound 1.14)\n" in drawn
+    assert "≥ 1.15\n" in page.markdown(page.header(), {"alternatives": [missed, *alone]})
 
 
 def test_an_aim_beside_another_file_is_bound_by_the_operators_of_both() -> None:
     missed = Comparison("EfficientNetB0, pixels", "another file", (0.96,), (1.0,), "most", 0.92)
     common = operators.in_common({"EfficientNetB0": ({"Conv": 0.94, "Cast": 0.01}, {"Conv": 0.96, "Slice": 0.04})})
     drawn = page.markdown(page.header(), {"exports": [missed, common]})
-    assert "≤ 0.92, which no file with the operators that both have can meet here (bound 0.94)\n" in drawn
+    assert (
+        "≤ 0.92, which no file that computes by these operators can meet here (bound 0.94 of the operators' time)\n"
+        in drawn
+    )
     drawn = page.markdown(page.header(), {"exports": [replace(missed, bound=0.95), common]})
-    assert "≤ 0.95 (bound 0.94)\n" in drawn
+    assert "≤ 0.95 (bound 0.94 of the operators' time)\n" in drawn
 
 
 def test_figures_have_three_digits() -> None:
