@@ -14,13 +14,9 @@
 static TRITONSERVER_Error* batch_of(TRITONBACKEND_Request* request, int64_t* batch)
 {
     TRITONBACKEND_Input* input;
-    const char* name;
-    TRITONSERVER_DataType type;
     const int64_t* shape;
-    uint32_t dimensions, buffers;
-    uint64_t size;
     TRY(TRITONBACKEND_RequestInputByIndex(request, 0, &input));
-    TRY(TRITONBACKEND_InputProperties(input, &name, &type, &shape, &dimensions, &size, &buffers));
+    TRY(TRITONBACKEND_InputProperties(input, NULL, NULL, &shape, NULL, NULL, NULL));
     *batch = shape[0];
     return NULL;
 }

@@ -6,7 +6,6 @@ by side. Only an image that has the process to itself is shared out among the co
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
@@ -18,12 +17,11 @@ import numpy as np
 from choice import Choice
 from optimised import session
 from session_options import session_options
-from side_by_side import SideBySide
+from side_by_side import CORES, SideBySide
 from traffic import Traffic
 
 Arrays = Mapping[str, np.ndarray[Any, Any]]
 
-_CORES = len(os.sched_getaffinity(0))
 _IMAGES = SideBySide("image")
 _ALONE, _SHARED_OUT = 0, 1
 _TYPES = {"tensor(uint8)": "TYPE_UINT8", "tensor(float)": "TYPE_FP32"}
@@ -51,12 +49,12 @@ class Network:
 
     def __init__(self, path: Path, config: Mapping[str, Any], instance_kind: str) -> None:
         options = [session_options(config, instance_kind) for _ in range(2)]
-        for option, threads in zip(options, (1, _CORES), strict=True):
+        for option, threads in zip(options, (1, CORES), strict=True):
             option.intra_op_num_threads = threads
         options[_SHARED_OUT].add_session_config_entry("session.intra_op.allow_spinning", "1")
         # What comes between two runs, such as the next picture's preprocessing, needs the cores.
         options[_SHARED_OUT].add_session_config_entry("session.force_spinning_stop", "1")
-        self._sessions = [session(path, each, one_by_one=True) for each in options[: min(2, _CORES)]]
+        self._sessions = [session(path, each, one_by_one=True) for each in options[: min(2, CORES)]]
         self._choice = Choice(len(self._sessions))
         self.inputs, self.outputs = _ends(self._sessions[0])
 

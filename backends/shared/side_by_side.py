@@ -12,13 +12,14 @@ from typing import Any, TypeVar
 
 Part = TypeVar("Part")
 
-_CORES = len(os.sched_getaffinity(0))
+#: That the process may use.
+CORES = len(os.sched_getaffinity(0))
 
 
 class SideBySide:
     """Threads for whoever has several things to do at once; `name` is theirs."""
 
-    def __init__(self, name: str, threads: int = _CORES) -> None:
+    def __init__(self, name: str, threads: int = CORES) -> None:
         self._count = threads
         self._threads = ThreadPoolExecutor(threads, name)
 
